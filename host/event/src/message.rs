@@ -1,0 +1,52 @@
+//! Messages, and events: messages that were published.
+
+use bytes::Bytes;
+
+use crate::headers::Headers;
+use crate::id::EventId;
+use crate::name::Tenant;
+use crate::time::Timestamp;
+use crate::topic::Topic;
+
+/// The header by which a publisher gives the event's id.
+pub const ID_HEADER: &str = "Hostel-Id";
+
+/// What a publisher hands over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Name and value pairs.
+    pub headers: Headers,
+    /// Any bytes.
+    pub body: Bytes,
+}
+
+impl Message {
+    /// The bytes that keeping it takes, headers and body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.headers.bytes() + self.body.len()
+    }
+}
+
+/// A message published on a topic of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Unique within its tenant and the dedupe window.
+    pub id: EventId,
+    /// Whose event it is.
+    pub tenant: Tenant,
+    /// Where it was published.
+    pub topic: Topic,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// What was published.
+    pub message: Message,
+}
+
+impl Event {
+    /// The bytes that keeping it takes: message, id and topic.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.message.bytes() + self.id.as_str().len() + self.topic.as_str().len()
+    }
+}

@@ -1,0 +1,18 @@
+//! The ports: traits through which the parts of the host meet.
+//!
+//! A port says what it can do as data, such as [`Guarantees`], and never has a method that quietly does nothing. Each
+//! is object-safe and given around as `Arc<dyn …>`.
+
+mod broker;
+mod clock;
+mod invoke;
+mod observe;
+mod publish;
+mod registry;
+
+pub use broker::{Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed};
+pub use clock::Clock;
+pub use invoke::{Call, EarlyAck, Invoke};
+pub use observe::{Observe, Settled};
+pub use publish::{Publication, Publish, PublishError};
+pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Watch};

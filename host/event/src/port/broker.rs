@@ -1,0 +1,146 @@
+//! The port behind which events are kept: where they come from and go to.
+
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+
+use crate::dead_letter::DeadLetter;
+use crate::delivery::Delivery;
+use crate::id::{DeadLetterId, EventId};
+use crate::message::Event;
+use crate::name::Tenant;
+use crate::port::PublishError;
+use crate::subscription::{Subscription, SubscriptionId};
+
+/// What a broker promises. Whoever uses one looks here instead of hoping.
+#[expect(clippy::struct_excessive_bools, reason = "each promise stands alone; a broker may make any set of them")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarantees {
+    /// A kept event survives the end of the process.
+    pub durable: bool,
+    /// A delivery is remembered until it is settled.
+    pub acks: bool,
+    /// A delivery whose token was dropped unused is delivered again.
+    pub redelivers: bool,
+    /// It takes `Settlement::Retry` and delivers again when the delay is over. Of one that does not, the dispatcher
+    /// keeps the delay.
+    pub delays: bool,
+    /// It delivers to a subscription in the order in which events were kept.
+    pub orders: bool,
+    /// What a handler publishes and writes takes effect with its ack, or not at all.
+    pub atomic_effects: bool,
+}
+
+/// What a publisher gets for an event that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event's id.
+    pub id: EventId,
+    /// The subscriptions of this host that will get it: one of each queue group and every other that matched.
+    pub subscriptions: Vec<SubscriptionId>,
+}
+
+/// Why a subscription was not taken on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// One of this id is there.
+    #[error("subscription `{0}` exists")]
+    Exists(SubscriptionId),
+    /// None of this id is there.
+    #[error("subscription `{0}` does not exist")]
+    Unknown(SubscriptionId),
+    /// The broker failed.
+    #[error("the broker failed: {0}")]
+    Broker(String),
+}
+
+/// What ending a subscription left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsubscribed {
+    /// Deliveries that were waiting for it and are now nobody's.
+    pub discarded: usize,
+}
+
+/// Where a broker puts deliveries.
+pub trait Sink: Send + Sync {
+    /// Takes a delivery. Never blocks and never refuses: the broker has at most `subscription.window` of a
+    /// subscription's deliveries out at a time, and that is the bound of the queue behind this.
+    fn deliver(&self, delivery: Delivery);
+
+    /// Forgets what waits for a subscription and is not running, dropping the tokens; says how many. What runs goes
+    /// on to its end and settles as ever.
+    fn forget(&self, subscription: &SubscriptionId) -> usize;
+}
+
+/// Keeps events until every subscription that matched has settled them.
+pub trait Broker: Send + Sync {
+    /// What this broker promises.
+    fn guarantees(&self) -> Guarantees;
+
+    /// Keeps an event for every subscription that matches now: all of them or none.
+    ///
+    /// Returns once it is kept as [`guarantees`](Self::guarantees) say. Cancelling leaves open whether it was.
+    ///
+    /// # Errors
+    /// [`PublishError::Overloaded`] when a matching subscription has no room; nothing is kept then, for nobody.
+    fn publish(&self, event: Arc<Event>) -> BoxFuture<'_, Result<Receipt, PublishError>>;
+
+    /// Begins to deliver to a subscription what is published from now on.
+    ///
+    /// Cancelling leaves open whether it began.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Exists`] when one of this id is there.
+    fn subscribe(
+        &self,
+        subscription: Arc<Subscription>,
+        sink: Arc<dyn Sink>,
+    ) -> BoxFuture<'_, Result<(), SubscribeError>>;
+
+    /// Changes how a subscription is delivered, keeping what waits for it.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Unknown`] when none of this id is there.
+    fn resubscribe(&self, subscription: Arc<Subscription>) -> BoxFuture<'_, Result<(), SubscribeError>>;
+
+    /// Ends a subscription and forgets what waits for it. What runs may still be settled.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Unknown`] when none of this id is there.
+    fn unsubscribe(&self, id: &SubscriptionId) -> BoxFuture<'_, Result<Unsubscribed, SubscribeError>>;
+
+    /// What was given up.
+    fn dead_letters(&self) -> &dyn DeadLetters;
+}
+
+/// Why a dead letter could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// None of this id is kept for the tenant.
+    #[error("no dead letter `{0}`")]
+    Unknown(DeadLetterId),
+    /// The subscription that gave it up is no more.
+    #[error("its subscription `{0}` does not exist any more")]
+    NoSubscription(SubscriptionId),
+    /// The subscription has no room for it now.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// The events that were given up, tenant by tenant.
+pub trait DeadLetters: Send + Sync {
+    /// The tenant's dead letters, newest first, at most `limit`, those older than `before` if given.
+    fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>>;
+
+    /// One of the tenant's dead letters.
+    fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>>;
+
+    /// Delivers the event again to the subscription that gave it up, attempts counted anew, and forgets the dead
+    /// letter: both or neither.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; the dead letter is then kept.
+    fn redrive(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>>;
+}

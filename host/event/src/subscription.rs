@@ -1,0 +1,145 @@
+//! Subscriptions: which events a handler gets, and how.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::name::{HandlerName, QueueGroup, Tenant};
+use crate::pattern::Pattern;
+
+/// A subscription's own name: tenant, handler and pattern, written `tenant/handler:pattern`.
+///
+/// It survives new versions of the handler, so that what waits for it survives them too.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionId(Arc<str>);
+
+impl SubscriptionId {
+    /// The id of a handler's subscription to a pattern.
+    #[must_use]
+    pub fn new(tenant: &Tenant, handler: &HandlerName, pattern: &Pattern) -> Self {
+        Self(format!("{tenant}/{handler}:{pattern}").into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The handler's name.
+    #[must_use]
+    pub fn handler(&self) -> &str {
+        // Neither a tenant's nor a handler's name can hold `/` or `:`.
+        let after_tenant = self.0.split_once('/').map_or("", |(_, rest)| rest);
+        after_tenant.split_once(':').map_or("", |(handler, _)| handler)
+    }
+}
+
+impl fmt::Display for SubscriptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SubscriptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// What a handler hears, and how it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its name.
+    pub id: SubscriptionId,
+    /// Whose subscription it is.
+    pub tenant: Tenant,
+    /// Which topics it hears.
+    pub pattern: Pattern,
+    /// Whom it shares events with: each event goes to exactly one subscription of a group. None: it gets each.
+    pub queue: Option<QueueGroup>,
+    /// How many of its deliveries run at the same time.
+    pub concurrency: usize,
+    /// How many deliveries it may have waiting and running; beyond that its publishers are told to wait.
+    pub window: usize,
+    /// What follows a failed attempt.
+    pub retry: RetryPolicy,
+}
+
+impl Subscription {
+    /// Deliveries at the same time unless the manifest says otherwise. Arbitrary: several for each core of a small
+    /// machine, so that handlers which wait on upstreams do not idle it.
+    pub const CONCURRENCY: usize = 16;
+    /// Deliveries waiting and running unless the manifest says otherwise. Arbitrary: a few seconds of a busy topic.
+    pub const WINDOW: usize = 10_000;
+
+    /// A subscription of `handler` to `pattern` with defaults for the rest.
+    #[must_use]
+    pub fn new(tenant: &Tenant, handler: &HandlerName, pattern: Pattern) -> Self {
+        Self {
+            id: SubscriptionId::new(tenant, handler, &pattern),
+            tenant: tenant.clone(),
+            pattern,
+            queue: None,
+            concurrency: Self::CONCURRENCY,
+            window: Self::WINDOW,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many attempts an event gets before it becomes a dead letter; at least 1.
+    pub attempts: u32,
+    /// The upper bound of the delay after the first attempt; it doubles with each further one.
+    pub backoff: Duration,
+    /// What the upper bound never exceeds.
+    pub backoff_limit: Duration,
+}
+
+impl RetryPolicy {
+    /// The longest delay that a handler may ask for.
+    pub const ADVICE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The upper bound of the delay after attempt number `attempt` (counted from 1): exponential, capped.
+    ///
+    /// The delay itself is drawn evenly between zero and this bound ("full jitter"), so that what failed together does
+    /// not come back together. See Marc Brooker, "Exponential Backoff And Jitter", 2015.
+    #[must_use]
+    pub fn bound(&self, attempt: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.backoff.saturating_mul(factor).min(self.backoff_limit)
+    }
+}
+
+impl Default for RetryPolicy {
+    /// Five attempts, 1 s, at most 60 s. With these an outage of some seconds costs no dead letter.
+    fn default() -> Self {
+        Self { attempts: 5, backoff: Duration::from_secs(1), backoff_limit: Duration::from_secs(60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_knows_its_handler() {
+        let (tenant, handler) = (Tenant::new("acme").unwrap(), HandlerName::new("hello").unwrap());
+        let id = SubscriptionId::new(&tenant, &handler, &Pattern::new("orders.>").unwrap());
+        assert_eq!(id.as_str(), "acme/hello:orders.>");
+        assert_eq!(id.handler(), "hello");
+    }
+
+    #[test]
+    fn the_bound_doubles_until_its_limit() {
+        let policy =
+            RetryPolicy { attempts: 9, backoff: Duration::from_millis(100), backoff_limit: Duration::from_secs(1) };
+        let bounds: Vec<u128> = (1..=6).map(|attempt| policy.bound(attempt).as_millis()).collect();
+        assert_eq!(bounds, [100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(policy.bound(u32::MAX), Duration::from_secs(1));
+        assert_eq!(policy.bound(0), Duration::from_millis(100));
+    }
+}
