@@ -1,0 +1,368 @@
+//! What every broker must do, as plain async functions that each adapter's tests call.
+//!
+//! A check that depends on a guarantee asks for it first, and states what must happen where it is not given. Checks
+//! panic when the broker fails them.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "these are assertions, run by tests only"
+)]
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use hostel_event::delivery::{Delivery, Settlement};
+use hostel_event::id::EventId;
+use hostel_event::message::{Event, Message};
+use hostel_event::name::{HandlerName, QueueGroup, Tenant, Version};
+use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
+use hostel_event::pattern::Pattern;
+use hostel_event::port::{Broker, PublishError, Sink, SubscribeError};
+use hostel_event::subscription::{Subscription, SubscriptionId};
+use hostel_event::time::Timestamp;
+use hostel_event::topic::Topic;
+
+/// A sink that collects.
+#[derive(Default)]
+pub struct Collector {
+    deliveries: Mutex<Vec<Delivery>>,
+}
+
+impl Collector {
+    /// What was delivered and not taken yet.
+    pub fn take(&self) -> Vec<Delivery> {
+        std::mem::take(&mut self.deliveries.lock())
+    }
+
+    /// Waits until `count` deliveries are there and takes them.
+    pub async fn expect(&self, count: usize) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        // An adapter may deliver from a task of its own: let it run. 100,000 turns is arbitrary and far beyond need.
+        for _ in 0..100_000 {
+            taken.append(&mut self.take());
+            if taken.len() >= count {
+                break;
+            }
+            yield_now().await;
+        }
+        assert_eq!(taken.len(), count, "deliveries");
+        taken
+    }
+}
+
+impl Sink for Collector {
+    fn deliver(&self, delivery: Delivery) {
+        self.deliveries.lock().push(delivery);
+    }
+
+    fn forget(&self, subscription: &SubscriptionId) -> usize {
+        let mut deliveries = self.deliveries.lock();
+        let before = deliveries.len();
+        deliveries.retain(|delivery| delivery.subscription != *subscription);
+        before - deliveries.len()
+    }
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// A tenant for the checks.
+#[must_use]
+pub fn tenant(name: &str) -> Tenant {
+    Tenant::new(name).expect("a good name")
+}
+
+/// A subscription of tenant `acme`.
+#[must_use]
+pub fn subscription(handler: &str, pattern: &str) -> Subscription {
+    let handler = HandlerName::new(handler).expect("a good name");
+    Subscription::new(&tenant("acme"), &handler, Pattern::new(pattern).expect("a good pattern"))
+}
+
+/// A subscription of tenant `acme` in a queue group.
+#[must_use]
+pub fn member(handler: &str, pattern: &str, queue: &str) -> Subscription {
+    let queue = Some(QueueGroup::new(queue).expect("a good name"));
+    Subscription { queue, ..subscription(handler, pattern) }
+}
+
+/// An event of tenant `acme`.
+#[must_use]
+pub fn event(id: &str, topic: &str) -> Arc<Event> {
+    Arc::new(Event {
+        id: EventId::new(id).expect("a good id"),
+        tenant: tenant("acme"),
+        topic: Topic::new(topic).expect("a good topic"),
+        published_at: Timestamp::from_millis(1),
+        message: Message::default(),
+    })
+}
+
+fn failed_attempt() -> Attempt {
+    let outcome = Outcome::Reject { reason: "no".to_owned() };
+    let report = Report { outcome, log: Log::default(), usage: Usage::default() };
+    Attempt { number: 1, began: Timestamp::from_millis(2), version: Version::new("1").expect("a good version"), report }
+}
+
+fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries.iter().map(|delivery| delivery.event.id.as_str()).collect()
+}
+
+async fn subscribed(broker: &dyn Broker, subscription: Subscription) -> Arc<Collector> {
+    let collector = Arc::new(Collector::default());
+    let sink: Arc<dyn Sink> = Arc::<Collector>::clone(&collector);
+    broker.subscribe(Arc::new(subscription), sink).await.expect("a new subscription");
+    collector
+}
+
+async fn settle(delivery: Delivery, settlement: Settlement) {
+    delivery.settle.settle(settlement).await.expect("a settlement");
+}
+
+/// Runs every check, each on a broker of its own. `make` returns an empty broker.
+pub async fn all<B, F>(make: impl Fn() -> F)
+where
+    B: Broker,
+    F: Future<Output = B>,
+{
+    everyone_who_matches_gets_each_event(&make().await).await;
+    nobody_gets_what_was_published_before(&make().await).await;
+    a_queue_group_gets_each_event_once(&make().await).await;
+    tenants_do_not_hear_one_another(&make().await).await;
+    a_full_window_refuses_the_event_for_everyone(&make().await).await;
+    settling_makes_room(&make().await).await;
+    order_is_kept_where_it_is_promised(&make().await).await;
+    an_ended_subscription_hears_nothing(&make().await).await;
+    a_changed_subscription_keeps_what_waits(&make().await).await;
+    a_dead_letter_is_kept_and_can_be_redriven(&make().await).await;
+    dead_letters_are_listed_newest_first_by_page(&make().await).await;
+    a_delay_is_kept_where_it_is_promised(&make().await).await;
+}
+
+/// Broadcast reaches each subscription whose pattern matches, exactly once.
+pub async fn everyone_who_matches_gets_each_event(broker: &dyn Broker) {
+    let exact = subscribed(broker, subscription("a", "orders.created")).await;
+    let wild = subscribed(broker, subscription("b", "orders.*")).await;
+    let other = subscribed(broker, subscription("c", "bills.>")).await;
+
+    let receipt = broker.publish(event("1", "orders.created")).await.expect("room");
+    let mut reached = receipt.subscriptions.clone();
+    reached.sort();
+    assert_eq!(
+        reached.iter().map(SubscriptionId::as_str).collect::<Vec<_>>(),
+        ["acme/a:orders.created", "acme/b:orders.*"]
+    );
+    assert_eq!(receipt.id.as_str(), "1");
+    assert_eq!(ids(&exact.expect(1).await), ["1"]);
+    assert_eq!(ids(&wild.expect(1).await), ["1"]);
+    assert!(other.take().is_empty());
+}
+
+/// A subscription begins with what is published after it.
+pub async fn nobody_gets_what_was_published_before(broker: &dyn Broker) {
+    let receipt = broker.publish(event("1", "a")).await.expect("room");
+    assert!(receipt.subscriptions.is_empty());
+    let late = subscribed(broker, subscription("a", "a")).await;
+    broker.publish(event("2", "a")).await.expect("room");
+    assert_eq!(ids(&late.expect(1).await), ["2"]);
+}
+
+/// Of a queue group one member gets an event, and nobody in it is left idle.
+pub async fn a_queue_group_gets_each_event_once(broker: &dyn Broker) {
+    let first = subscribed(broker, member("a", "jobs", "q")).await;
+    let second = subscribed(broker, member("b", "jobs", "q")).await;
+    let wild = subscribed(broker, member("c", "*", "q")).await;
+    let rival = subscribed(broker, member("d", "jobs", "other")).await;
+    let broadcast = subscribed(broker, subscription("e", "jobs")).await;
+    for number in 0..30 {
+        let receipt = broker.publish(event(&number.to_string(), "jobs")).await.expect("room");
+        assert_eq!(receipt.subscriptions.len(), 3);
+    }
+    assert_eq!(rival.expect(30).await.len(), 30);
+    assert_eq!(broadcast.expect(30).await.len(), 30);
+    let shares = [first.take(), second.take(), wild.take()];
+    let mut together: Vec<String> = shares.iter().flatten().map(|delivery| delivery.event.id.to_string()).collect();
+    together.sort();
+    let mut expected: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    expected.sort();
+    assert_eq!(together, expected, "each exactly once");
+    assert!(shares.iter().all(|share| share.len() >= 5), "the work is shared");
+}
+
+/// A topic of one tenant is not the topic of another.
+pub async fn tenants_do_not_hear_one_another(broker: &dyn Broker) {
+    let own = subscribed(broker, subscription("a", ">")).await;
+    let foreign = Event { tenant: tenant("rival"), ..Event::clone(&event("1", "a")) };
+    assert!(broker.publish(Arc::new(foreign)).await.expect("room").subscriptions.is_empty());
+    assert!(own.take().is_empty());
+}
+
+/// One subscription without room refuses the publish whole, so that the publisher's second try doubles nothing.
+pub async fn a_full_window_refuses_the_event_for_everyone(broker: &dyn Broker) {
+    let narrow = subscribed(broker, Subscription { window: 2, ..subscription("narrow", "a") }).await;
+    let wide = subscribed(broker, subscription("wide", "a")).await;
+    for id in ["1", "2"] {
+        broker.publish(event(id, "a")).await.expect("room");
+    }
+    if broker.guarantees().durable {
+        // What does not fit the window waits in the log.
+        broker.publish(event("3", "a")).await.expect("a durable broker has room beyond the window");
+        assert_eq!(narrow.expect(2).await.len(), 2);
+        return;
+    }
+    let refusal = broker.publish(event("3", "a")).await.expect_err("no room");
+    let PublishError::Overloaded { what, retry_after } = refusal else { panic!("{refusal}") };
+    assert_eq!(what, "subscription `acme/narrow:a`");
+    assert!(retry_after > Duration::ZERO);
+    assert_eq!(narrow.expect(2).await.len(), 2);
+    assert_eq!(wide.expect(2).await.len(), 2);
+}
+
+/// A settled delivery gives its place to another, in whichever way it was settled.
+pub async fn settling_makes_room(broker: &dyn Broker) {
+    let sink = subscribed(broker, Subscription { window: 1, ..subscription("a", "a") }).await;
+    let settlements = [
+        Settlement::Ack,
+        Settlement::DeadLetter { reason: "no".to_owned(), history: vec![failed_attempt()] },
+        Settlement::Ack,
+    ];
+    for (number, settlement) in settlements.into_iter().enumerate() {
+        broker.publish(event(&number.to_string(), "a")).await.expect("room");
+        let delivery = sink.expect(1).await.remove(0);
+        settle(delivery, settlement).await;
+    }
+}
+
+/// Where order is promised, events come in the order in which their publishes returned.
+pub async fn order_is_kept_where_it_is_promised(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    let published: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    for id in &published {
+        broker.publish(event(id, "a")).await.expect("room");
+    }
+    let deliveries = sink.expect(100).await;
+    let mut delivered = ids(&deliveries);
+    if !broker.guarantees().orders {
+        delivered.sort_by_key(|id| id.parse::<u32>().expect("a number"));
+    }
+    assert_eq!(delivered, published);
+}
+
+/// After its end a subscription gets nothing, and what waited for it is counted.
+pub async fn an_ended_subscription_hears_nothing(broker: &dyn Broker) {
+    let ending = subscription("a", "a");
+    let id = ending.id.clone();
+    let sink = subscribed(broker, ending.clone()).await;
+    broker.publish(event("1", "a")).await.expect("room");
+    let running = sink.expect(1).await.remove(0);
+    broker.publish(event("2", "a")).await.expect("room");
+    assert_eq!(broker.unsubscribe(&id).await.expect("it is there").discarded, 1);
+    assert!(broker.publish(event("3", "a")).await.expect("room").subscriptions.is_empty());
+    assert!(sink.take().is_empty());
+    settle(running, Settlement::Ack).await;
+
+    assert_eq!(broker.unsubscribe(&id).await, Err(SubscribeError::Unknown(id.clone())));
+    let again = subscribed(broker, ending.clone()).await;
+    broker.publish(event("4", "a")).await.expect("room");
+    assert_eq!(ids(&again.expect(1).await), ["4"]);
+    let sink: Arc<dyn Sink> = Arc::new(Collector::default());
+    assert_eq!(broker.subscribe(Arc::new(ending), sink).await, Err(SubscribeError::Exists(id)));
+}
+
+/// New rules apply to what comes; what is out stays out and counts.
+pub async fn a_changed_subscription_keeps_what_waits(broker: &dyn Broker) {
+    let narrow = Subscription { window: 1, ..subscription("a", "a") };
+    let sink = subscribed(broker, narrow.clone()).await;
+    broker.publish(event("1", "a")).await.expect("room");
+    broker.resubscribe(Arc::new(Subscription { window: 2, ..narrow })).await.expect("it is there");
+    broker.publish(event("2", "a")).await.expect("room for one more");
+    if !broker.guarantees().durable {
+        assert!(broker.publish(event("3", "a")).await.is_err(), "the first still counts");
+    }
+    assert_eq!(ids(&sink.expect(2).await), ["1", "2"]);
+    let unknown = subscription("nobody", "a");
+    assert_eq!(broker.resubscribe(Arc::new(unknown.clone())).await, Err(SubscribeError::Unknown(unknown.id)),);
+}
+
+/// A dead letter keeps its event, reason and attempts, is seen by its own tenant only, and is gone once redriven.
+pub async fn a_dead_letter_is_kept_and_can_be_redriven(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    let bystander = subscribed(broker, subscription("b", "a")).await;
+    broker.publish(event("1", "a")).await.expect("room");
+    let history = vec![failed_attempt()];
+    let delivery = sink.expect(1).await.remove(0);
+    settle(delivery, Settlement::DeadLetter { reason: "no".to_owned(), history: history.clone() }).await;
+    bystander.expect(1).await;
+
+    let (acme, rival) = (tenant("acme"), tenant("rival"));
+    let letters = broker.dead_letters().list(&acme, None, 10);
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!(letter.reason, "no");
+    assert_eq!(letter.history, history);
+    assert_eq!(letter.event.id.as_str(), "1");
+    assert_eq!(letter.subscription.as_str(), "acme/a:a");
+    assert_eq!(broker.dead_letters().get(&acme, &letter.id).as_ref(), Some(letter));
+    assert!(broker.dead_letters().list(&rival, None, 10).is_empty());
+    assert!(broker.dead_letters().get(&rival, &letter.id).is_none());
+    assert!(broker.dead_letters().redrive(&rival, &letter.id).await.is_err());
+
+    broker.dead_letters().redrive(&acme, &letter.id).await.expect("it is there");
+    let again = sink.expect(1).await;
+    assert_eq!(ids(&again), ["1"]);
+    assert!(again[0].history.is_empty(), "attempts are counted anew");
+    assert!(bystander.take().is_empty(), "only who gave it up gets it again");
+    assert!(broker.dead_letters().redrive(&acme, &letter.id).await.is_err(), "once");
+    assert!(broker.dead_letters().list(&acme, None, 10).is_empty());
+}
+
+/// Pages follow one another without gap or overlap.
+pub async fn dead_letters_are_listed_newest_first_by_page(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    for number in 0..5 {
+        broker.publish(event(&number.to_string(), "a")).await.expect("room");
+        let delivery = sink.expect(1).await.remove(0);
+        settle(delivery, Settlement::DeadLetter { reason: "no".to_owned(), history: vec![] }).await;
+    }
+    let acme = tenant("acme");
+    let mut seen = Vec::new();
+    let mut before = None;
+    loop {
+        let page = broker.dead_letters().list(&acme, before.as_ref(), 2);
+        let Some(last) = page.last() else { break };
+        before = Some(last.id.clone());
+        seen.extend(page.iter().map(|letter| letter.event.id.to_string()));
+    }
+    assert_eq!(seen, ["4", "3", "2", "1", "0"]);
+}
+
+/// A broker that delays takes a retry; one that does not says so instead of forgetting it.
+pub async fn a_delay_is_kept_where_it_is_promised(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    broker.publish(event("1", "a")).await.expect("room");
+    let delivery = sink.expect(1).await.remove(0);
+    let retry = Settlement::Retry { after: Duration::ZERO, history: vec![failed_attempt()] };
+    let settled = delivery.settle.settle(retry).await;
+    if broker.guarantees().delays {
+        settled.expect("a promised delay");
+        assert_eq!(sink.expect(1).await[0].history, [failed_attempt()]);
+    } else {
+        settled.expect_err("an honest refusal");
+    }
+}

@@ -1,0 +1,12 @@
+//! Brokers: where events come from and go to.
+//!
+//! A broker keeps each event for every subscription that matched when it was published, hands it over as a
+//! [`Delivery`](hostel_event::delivery::Delivery), and forgets it when the delivery is settled. When a delivery runs
+//! and what follows a failure is not decided here but in the dispatcher.
+//!
+//! Each adapter has a file of its own and runs the `conformance` suite.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod memory;
+mod telemetry;

@@ -1,0 +1,125 @@
+//! The dead letters of the memory broker: the newest, as far as the settings allow.
+
+use std::collections::VecDeque;
+use std::future::ready;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use parking_lot::Mutex;
+
+use hostel_event::dead_letter::DeadLetter;
+use hostel_event::id::{DeadLetterId, Ids};
+use hostel_event::message::Event;
+use hostel_event::name::Tenant;
+use hostel_event::outcome::Attempt;
+use hostel_event::port::{Clock, DeadLetterError, DeadLetters};
+use hostel_event::subscription::Subscription;
+
+use super::token::Kept;
+use super::{Memory, Settings, reserve_all};
+use crate::telemetry;
+
+/// Dead letters, oldest first.
+pub(crate) struct Graveyard {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    graves: Mutex<Graves>,
+}
+
+#[derive(Default)]
+struct Graves {
+    letters: VecDeque<Arc<DeadLetter>>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Graveyard {
+    pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>, ids: Ids) -> Self {
+        Self { settings, clock, ids, graves: Mutex::default() }
+    }
+
+    /// Keeps a dead letter, dropping the oldest where there is no room.
+    pub(crate) fn bury(&self, subscription: &Subscription, event: Arc<Event>, reason: String, history: Vec<Attempt>) {
+        let letter = Arc::new(DeadLetter {
+            id: self.ids.dead_letter(),
+            subscription: subscription.id.clone(),
+            event,
+            reason,
+            history,
+            died_at: self.clock.wall(),
+        });
+        let mut graves = self.graves.lock();
+        graves.bytes += size(&letter);
+        graves.letters.push_back(letter);
+        while graves.letters.len() > self.settings.dead_letters || graves.bytes > self.settings.dead_letter_bytes {
+            let Some(oldest) = graves.letters.pop_front() else { break };
+            graves.bytes -= size(&oldest);
+            graves.dropped += 1;
+            telemetry::dead_letter_dropped(graves.dropped);
+        }
+    }
+
+    fn find(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {
+        let graves = self.graves.lock();
+        graves.letters.iter().find(|letter| letter.id == *id && letter.event.tenant == *tenant).cloned()
+    }
+
+    /// Takes one out; `None` if somebody else has.
+    fn exhume(&self, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {
+        let mut graves = self.graves.lock();
+        let at = graves.letters.iter().position(|letter| letter.id == *id)?;
+        let letter = graves.letters.remove(at)?;
+        graves.bytes -= size(&letter);
+        Some(letter)
+    }
+}
+
+/// What a dead letter takes: the event, and what its attempts said.
+fn size(letter: &DeadLetter) -> usize {
+    let said = |attempt: &Attempt| {
+        let outcome = &attempt.report.outcome;
+        let lines = attempt.report.log.lines.iter().map(|line| line.text.len() + line.context.len());
+        outcome.reason().map_or(0, str::len) + outcome.stack().map_or(0, str::len) + lines.sum::<usize>()
+    };
+    letter.event.bytes() + letter.reason.len() + letter.history.iter().map(said).sum::<usize>()
+}
+
+impl Memory {
+    fn redrive_now(&self, tenant: &Tenant, id: &DeadLetterId) -> Result<Arc<DeadLetter>, DeadLetterError> {
+        let graveyard = &self.shared.graveyard;
+        let letter = graveyard.find(tenant, id).ok_or_else(|| DeadLetterError::Unknown(id.clone()))?;
+        let table = self.shared.table.read();
+        let entry = table
+            .entries
+            .get(&letter.subscription)
+            .ok_or_else(|| DeadLetterError::NoSubscription(letter.subscription.clone()))?;
+        let kept = Kept::reserve(Arc::clone(&letter.event), &self.shared)?;
+        reserve_all(&[entry])?;
+        if graveyard.exhume(id).is_none() {
+            entry.release();
+            return Err(DeadLetterError::Unknown(id.clone()));
+        }
+        self.deliver(entry, &kept);
+        Ok(letter)
+    }
+}
+
+impl DeadLetters for Memory {
+    fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>> {
+        let graves = self.shared.graveyard.graves.lock();
+        let newest_first = graves.letters.iter().rev().filter(|letter| letter.event.tenant == *tenant);
+        match before {
+            None => newest_first.take(limit).cloned().collect(),
+            Some(id) => newest_first.skip_while(|letter| letter.id != *id).skip(1).take(limit).cloned().collect(),
+        }
+    }
+
+    fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {
+        self.shared.graveyard.find(tenant, id)
+    }
+
+    fn redrive(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>> {
+        Box::pin(ready(self.redrive_now(tenant, id)))
+    }
+}
