@@ -1,0 +1,80 @@
+//! Admission: the one way in for messages, from the wire and from guests alike.
+//!
+//! It checks a message against the host's limits, gives it id and time, and has the broker keep it. What it lets in is
+//! an event; what it refuses is nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_core::future::BoxFuture;
+
+use hostel_event::id::{EventId, Ids};
+use hostel_event::message::{Event, ID_HEADER};
+use hostel_event::port::{Broker, Clock, Observe, Publication, Publish, PublishError, Receipt};
+
+/// What admission needs.
+#[derive(Clone)]
+pub struct Parts {
+    /// Who keeps what is admitted.
+    pub broker: Arc<dyn Broker>,
+    /// Tells the time of publishing.
+    pub clock: Arc<dyn Clock>,
+    /// Gives ids to events without one.
+    pub ids: Ids,
+    /// Hears what was admitted.
+    pub observe: Arc<dyn Observe>,
+    /// The most bytes a message may have, headers and body together.
+    pub message_bytes: usize,
+}
+
+/// Lets messages in until it is closed.
+pub struct Admission {
+    parts: Parts,
+    closed: AtomicBool,
+}
+
+impl Admission {
+    /// Open admission.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, closed: AtomicBool::new(false) }
+    }
+
+    /// Refuses whatever comes from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn admit(&self, publication: Publication) -> Result<Event, PublishError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        let Publication { tenant, topic, id, mut message } = publication;
+        let (bytes, limit) = (message.bytes(), self.parts.message_bytes);
+        if bytes > limit {
+            return Err(PublishError::TooLarge { bytes, limit });
+        }
+        let given = message.headers.remove(ID_HEADER);
+        let id = match (id, given) {
+            (Some(id), _) => id,
+            (None, Some(given)) => EventId::new(&given)?,
+            (None, None) => self.parts.ids.event(),
+        };
+        Ok(Event { id, tenant, topic, published_at: self.parts.clock.wall(), message })
+    }
+}
+
+impl Publish for Admission {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        Box::pin(async move {
+            let event = Arc::new(self.admit(publication)?);
+            let kept = self.parts.broker.publish(Arc::clone(&event)).await;
+            match &kept {
+                Ok(receipt) => self.parts.observe.published(&event, receipt.subscriptions.len()),
+                Err(PublishError::Overloaded { .. }) => self.parts.observe.refused(),
+                Err(_) => {}
+            }
+            kept
+        })
+    }
+}

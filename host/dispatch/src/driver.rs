@@ -1,0 +1,193 @@
+//! The driver: the tokio side of the plan. It runs what the plan starts, settles what the plan settles, and wakes it
+//! when it wants to be woken. It decides nothing.
+//!
+//! The [`board`] is everything under the one lock; it is held for bookkeeping and never across an await. Each running
+//! delivery is a task of its own ([`run`]), all of them owned by the dispatcher's tracker and joined by
+//! [`Dispatcher::drain`].
+
+mod board;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use hostel_event::delivery::Delivery;
+use hostel_event::port::{Clock, Guarantees, Invoke, Observe, Publish, Settled, Sink};
+use hostel_event::subscription::{Subscription, SubscriptionId};
+
+use crate::plan::{Input, Load, Settings};
+
+use board::{Board, Todo};
+
+/// What the dispatcher needs.
+#[derive(Clone)]
+pub struct Parts {
+    /// Tells the time. Must agree with tokio's about how long a second is.
+    pub clock: Arc<dyn Clock>,
+    /// Hears how attempts and deliveries end.
+    pub observe: Arc<dyn Observe>,
+    /// How handlers publish.
+    pub publish: Arc<dyn Publish>,
+    /// What the broker promises, which decides who keeps delays and what a drain waits for.
+    pub guarantees: Guarantees,
+    /// How many deliveries run at the same time.
+    pub capacity: usize,
+    /// Where the random numbers of the backoff begin.
+    pub seed: u64,
+}
+
+/// Runs handlers for the deliveries that a broker hands it. Cheap to clone; all clones are the same dispatcher.
+#[derive(Clone)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: Parts,
+    board: Mutex<Board>,
+    tasks: TaskTracker,
+    /// The plan wants to be woken earlier than before.
+    sooner: Notify,
+    /// A delivery left the plan.
+    left: Notify,
+    /// Everything ends now.
+    cancel: CancellationToken,
+}
+
+/// How many deliveries of a subscription ended how, since it was attached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Attempts begun.
+    pub started: u64,
+    /// Deliveries acknowledged.
+    pub acked: u64,
+    /// Attempts begun that were not the first of their delivery.
+    pub retried: u64,
+    /// Deliveries that became dead letters.
+    pub dead_lettered: u64,
+}
+
+/// A subscription as it stands.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Which.
+    pub subscription: Arc<Subscription>,
+    /// What it is doing now.
+    pub load: Load,
+    /// What it did so far.
+    pub counts: Counts,
+}
+
+impl Dispatcher {
+    /// A dispatcher without subscriptions. Must be called within a tokio runtime: it spawns the task that watches the
+    /// time.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let settings = Settings { capacity: parts.capacity, broker_delays: parts.guarantees.delays, seed: parts.seed };
+        let shared = Arc::new(Shared {
+            parts,
+            board: Mutex::new(Board::new(settings)),
+            tasks: TaskTracker::new(),
+            sooner: Notify::new(),
+            left: Notify::new(),
+            cancel: CancellationToken::new(),
+        });
+        shared.tasks.spawn(run::watch_time(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Gives each subscription its handler, all in one step: deliveries that start from now on run the given version,
+    /// and those that run finish on theirs. A subscription that is new is attached, one that is known is switched.
+    pub fn attach(&self, handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>) {
+        let todo = self.shared.board.lock().attach(handlers);
+        self.shared.act(todo);
+    }
+
+    /// Every subscription as it stands, ordered by id.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
+        self.shared.board.lock().states()
+    }
+
+    /// Waits until everything is done, or `patience` is over, or the returned future's `hurry` resolves; then ends
+    /// what still runs. Says how many deliveries were left unsettled.
+    ///
+    /// With a durable broker only what runs is waited for, since what waits is kept; otherwise also what waits and
+    /// sleeps, since nobody else has it. Nothing may be delivered after this. Not safe to cancel.
+    pub async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
+        let durable = self.shared.parts.guarantees.durable;
+        tokio::select! {
+            () = self.shared.done(durable) => {}
+            () = tokio::time::sleep(patience) => {}
+            () = hurry => {}
+        }
+        let left = self.shared.board.lock().unsettled();
+        self.shared.cancel.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        left
+    }
+}
+
+impl Sink for Dispatcher {
+    fn deliver(&self, delivery: Delivery) {
+        let now = self.shared.parts.clock.now();
+        let todo = self.shared.board.lock().arrive(now, delivery);
+        self.shared.act(todo);
+    }
+
+    fn forget(&self, subscription: &SubscriptionId) -> usize {
+        let forgotten = self.shared.board.lock().detach(subscription);
+        for held in &forgotten {
+            self.shared.parts.observe.settled(held.event(), subscription, &Settled::Discarded);
+        }
+        self.shared.left.notify_waiters();
+        forgotten.len()
+    }
+}
+
+impl Shared {
+    /// Tells the plan something and returns what is to do about it.
+    fn step(&self, input: Input) -> Todo {
+        let now = self.parts.clock.now();
+        self.board.lock().step(now, input)
+    }
+
+    /// Does what the plan wants, in tasks of their own.
+    fn act(self: &Arc<Self>, todo: Todo) {
+        if todo.sooner {
+            self.sooner.notify_one();
+        }
+        for job in todo.jobs {
+            self.tasks.spawn(run::run(Arc::clone(self), job));
+        }
+        if !todo.endings.is_empty() {
+            self.tasks.spawn(run::settle_all(Arc::clone(self), todo.endings));
+        }
+    }
+
+    /// Waits until nothing runs, and unless the broker is durable until nothing waits or sleeps.
+    async fn done(&self, durable: bool) {
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // Enabled before the look, so that what leaves between the look and the wait is noticed.
+            left.as_mut().enable();
+            let done = {
+                let board = self.board.lock();
+                if durable { board.running() == 0 } else { board.unsettled() == 0 }
+            };
+            if done {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

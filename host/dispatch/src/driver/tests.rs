@@ -1,0 +1,332 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_core::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use hostel_event::delivery::{Settle, SettleError, Settlement};
+use hostel_event::id::EventId;
+use hostel_event::message::{Event, Message};
+use hostel_event::name::{HandlerName, Tenant, Version};
+use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
+use hostel_event::pattern::Pattern;
+use hostel_event::port::{Call, Publication, PublishError, Receipt};
+use hostel_event::subscription::RetryPolicy;
+use hostel_event::time::{Moment, Timestamp};
+use hostel_event::topic::Topic;
+
+use super::*;
+
+/// Tokio's clock, which tests pause.
+struct Paused(tokio::time::Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Moment {
+        Moment::new(self.0.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(u64::try_from(self.0.elapsed().as_millis()).unwrap())
+    }
+}
+
+/// Remembers what it hears.
+#[derive(Default)]
+struct Witness {
+    settled: Mutex<Vec<(String, Settled)>>,
+    attempts: AtomicUsize,
+}
+
+impl Observe for Witness {
+    fn published(&self, _: &Arc<Event>, _: usize) {}
+
+    fn refused(&self) {}
+
+    fn attempted(&self, _: &Arc<Event>, _: &SubscriptionId, _: &Attempt) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn settled(&self, event: &Arc<Event>, _: &SubscriptionId, settled: &Settled) {
+        self.settled.lock().push((event.id.to_string(), settled.clone()));
+    }
+}
+
+struct NoPublish;
+
+impl Publish for NoPublish {
+    fn publish(&self, _: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        Box::pin(async { Err(PublishError::Closed) })
+    }
+}
+
+/// A handler that ends as it is told, each attempt after one permit of its gate.
+struct Scripted {
+    version: Version,
+    outcomes: Mutex<VecDeque<Outcome>>,
+    gate: Semaphore,
+    running: AtomicUsize,
+    most: AtomicUsize,
+    early_ack: bool,
+    errors: Mutex<Vec<Option<String>>>,
+}
+
+impl Scripted {
+    fn new(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Self> {
+        Arc::new(Self {
+            version: Version::new("1").unwrap(),
+            outcomes: Mutex::new(outcomes.into_iter().collect()),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            early_ack: false,
+            errors: Mutex::default(),
+        })
+    }
+
+    fn gated() -> Arc<Self> {
+        let mut scripted = Self::new([]);
+        Arc::get_mut(&mut scripted).unwrap().gate = Semaphore::new(0);
+        scripted
+    }
+
+    async fn until_running(&self, count: usize) {
+        while self.running.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Invoke for Scripted {
+    fn version(&self) -> &Version {
+        &self.version
+    }
+
+    fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
+        Box::pin(async move {
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(running, Ordering::SeqCst);
+            self.errors.lock().push(call.last_error);
+            self.gate.acquire().await.unwrap().forget();
+            if self.early_ack {
+                assert_eq!(call.early_ack.ack().await, Ok(()));
+                assert_eq!(call.early_ack.ack().await, Err(SettleError::AlreadySettled));
+            }
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            let outcome = self.outcomes.lock().pop_front().unwrap_or(Outcome::Ack);
+            assert_ne!(outcome, reject("panic"), "asked to");
+            Report { outcome, log: Log::default(), usage: Usage::default() }
+        })
+    }
+}
+
+/// A token that puts the settlement where the test looks for it.
+struct Told(Arc<Mutex<Vec<Settlement>>>);
+
+impl Settle for Told {
+    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
+        self.0.lock().push(settlement);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Rig {
+    dispatcher: Dispatcher,
+    witness: Arc<Witness>,
+    settlements: Arc<Mutex<Vec<Settlement>>>,
+}
+
+const MEMORY: Guarantees =
+    Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: false };
+
+impl Rig {
+    fn new(guarantees: Guarantees) -> Self {
+        let witness = Arc::new(Witness::default());
+        let dispatcher = Dispatcher::new(Parts {
+            clock: Arc::new(Paused(tokio::time::Instant::now())),
+            observe: Arc::<Witness>::clone(&witness),
+            publish: Arc::new(NoPublish),
+            guarantees,
+            capacity: 100,
+            seed: 7,
+        });
+        Self { dispatcher, witness, settlements: Arc::default() }
+    }
+
+    fn attach(&self, subscription: &Subscription, handler: &Arc<Scripted>) {
+        self.dispatcher.attach(vec![(Arc::new(subscription.clone()), Arc::<Scripted>::clone(handler))]);
+    }
+
+    fn deliver(&self, subscription: &Subscription, id: &str) {
+        self.dispatcher.deliver(Delivery {
+            subscription: subscription.id.clone(),
+            event: Arc::new(Event {
+                id: EventId::new(id).unwrap(),
+                tenant: subscription.tenant.clone(),
+                topic: Topic::new("a").unwrap(),
+                published_at: Timestamp::default(),
+                message: Message::default(),
+            }),
+            history: Vec::new(),
+            settle: Box::new(Told(Arc::clone(&self.settlements))),
+        });
+    }
+
+    /// Lets everything end, however long that takes on the paused clock.
+    async fn drain(&self) -> usize {
+        self.dispatcher.drain(Duration::from_secs(3600), std::future::pending()).await
+    }
+}
+
+fn subscription() -> Subscription {
+    let (tenant, handler) = (Tenant::new("acme").unwrap(), HandlerName::new("h").unwrap());
+    let retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
+    Subscription { concurrency: 2, retry, ..Subscription::new(&tenant, &handler, Pattern::new("a").unwrap()) }
+}
+
+fn retry(reason: &str) -> Outcome {
+    Outcome::Retry { reason: reason.to_owned(), after: None }
+}
+
+fn reject(reason: &str) -> Outcome {
+    Outcome::Reject { reason: reason.to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handled_event_is_acknowledged() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack]);
+    assert_eq!(*rig.witness.settled.lock(), [("1".to_owned(), Settled::Ack)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_event_is_tried_again_and_then_dead_lettered_with_its_history() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new(["one", "two", "three"].map(retry)));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    let settlements = rig.settlements.lock();
+    let [Settlement::DeadLetter { reason, history }] = &settlements[..] else { panic!("{settlements:?}") };
+    assert_eq!(reason, "gave up after 3 attempts: three");
+    assert_eq!(history.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(history.windows(2).all(|pair| pair[0].began <= pair[1].began));
+    assert_eq!(*handler.errors.lock(), [None, Some("one".to_owned()), Some("two".to_owned())]);
+    let counts = rig.dispatcher.states()[0].counts;
+    assert_eq!(counts, Counts { started: 3, acked: 0, retried: 2, dead_lettered: 1 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_event_is_dead_lettered_at_once() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([reject("bad")]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    rig.drain().await;
+    assert_eq!(*rig.witness.settled.lock(), [("1".to_owned(), Settled::DeadLetter { reason: "bad".to_owned() })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_run_than_the_subscription_allows() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    rig.attach(&subscription(), &handler);
+    (0..20).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    handler.until_running(2).await;
+    handler.gate.add_permits(20);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(handler.most.load(Ordering::SeqCst), 2);
+    assert_eq!(rig.settlements.lock().len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_delays_gets_its_retries_with_their_history() {
+    let (rig, handler) = (Rig::new(Guarantees { delays: true, ..MEMORY }), Scripted::new([retry("one")]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    rig.drain().await;
+    let settlements = rig.settlements.lock();
+    let [Settlement::Retry { history, .. }] = &settlements[..] else { panic!("{settlements:?}") };
+    assert_eq!(history.len(), 1);
+    assert!(rig.witness.settled.lock().is_empty(), "the event is not settled for good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_ack_stands_whatever_follows() {
+    let (rig, mut handler) = (Rig::new(MEMORY), Scripted::new([retry("late")]));
+    Arc::get_mut(&mut handler).unwrap().early_ack = true;
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack]);
+    assert_eq!(rig.witness.attempts.load(Ordering::Relaxed), 1);
+    assert_eq!(rig.dispatcher.shared.board.lock().unsettled(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switched_handler_gets_what_waits_and_the_old_one_finishes_what_runs() {
+    let rig = Rig::new(MEMORY);
+    let (old, new) = (Scripted::gated(), Scripted::new([]));
+    rig.attach(&subscription(), &old);
+    (0..5).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    old.until_running(2).await;
+    rig.attach(&subscription(), &new);
+    old.gate.add_permits(5);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(old.errors.lock().len(), 2);
+    assert_eq!(new.errors.lock().len(), 3);
+    assert_eq!(rig.dispatcher.states()[0].counts.acked, 5, "one subscription, one count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_subscription_discards_what_waits() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    rig.attach(&subscription(), &handler);
+    (0..5).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    assert_eq!(rig.dispatcher.forget(&subscription().id), 3);
+    rig.deliver(&subscription(), "late");
+    handler.gate.add_permits(5);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.settlements.lock().len(), 2);
+    let discarded = rig.witness.settled.lock().iter().filter(|(_, settled)| *settled == Settled::Discarded).count();
+    assert_eq!(discarded, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_host_costs_an_attempt_and_nothing_else() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([reject("panic")]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack], "the second attempt went well");
+    assert_eq!(*handler.errors.lock(), [None, Some("the host panicked while it ran the handler".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_what_will_not_end_and_counts_it() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    rig.attach(&subscription(), &handler);
+    (0..5).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    let left = rig.dispatcher.drain(Duration::from_secs(1), std::future::pending()).await;
+    assert_eq!(left, 5);
+    assert!(rig.settlements.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hurried_drain_does_not_wait() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    let began = tokio::time::Instant::now();
+    assert_eq!(rig.dispatcher.drain(Duration::from_secs(60), async {}).await, 1);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_broker_keeps_what_waits_so_a_drain_does_not() {
+    let (rig, handler) = (Rig::new(Guarantees { durable: true, ..MEMORY }), Scripted::gated());
+    rig.attach(&subscription(), &handler);
+    (0..5).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    handler.gate.add_permits(2);
+    let left = rig.dispatcher.drain(Duration::from_secs(1), std::future::pending()).await;
+    assert_eq!(left, 3);
+}

@@ -1,0 +1,12 @@
+//! Which event goes to which handler, when, and when again.
+//!
+//! [`admit`] lets messages in and makes them events. The broker keeps them and hands deliveries to the [`Dispatcher`],
+//! which asks the [`plan`] what to do and does it: the plan decides without I/O, clocks and tasks, the [`driver`] acts
+//! without deciding.
+//!
+//! [`Dispatcher`]: driver::Dispatcher
+
+pub mod admit;
+pub mod driver;
+pub mod plan;
+mod telemetry;

@@ -1,0 +1,37 @@
+//! The log lines of this crate, all of them.
+
+use hostel_event::delivery::SettleError;
+use hostel_event::id::EventId;
+use hostel_event::port::Settled;
+use hostel_event::subscription::SubscriptionId;
+
+/// An attempt ended; at TRACE, since there is one for each event.
+pub(crate) fn attempted(event: &EventId, subscription: &SubscriptionId, attempt: u32, outcome: &str) {
+    tracing::trace!(%event, %subscription, attempt, outcome, "attempt ended");
+}
+
+/// A subscription is done with an event.
+pub(crate) fn settled(event: &EventId, subscription: &SubscriptionId, settled: &Settled) {
+    match settled {
+        Settled::Ack => tracing::trace!(%event, %subscription, "event acknowledged"),
+        Settled::DeadLetter { reason } => {
+            tracing::debug!(%event, %subscription, reason, "event became a dead letter");
+        }
+        Settled::Discarded => tracing::debug!(%event, %subscription, "event discarded with its subscription"),
+    }
+}
+
+/// An attempt failed after its handler had acknowledged early; nothing makes the event come again.
+pub(crate) fn failed_after_ack(event: &EventId, subscription: &SubscriptionId, outcome: &str) {
+    tracing::debug!(%event, %subscription, outcome, "attempt failed after its early ack");
+}
+
+/// The broker did not take a settlement.
+pub(crate) fn settle_failed(event: &EventId, subscription: &SubscriptionId, error: &SettleError) {
+    tracing::error!(%event, %subscription, %error, "the broker did not take a settlement");
+}
+
+/// The host's own code panicked while a handler ran. A defect: please report it.
+pub(crate) fn invocation_panicked(subscription: &SubscriptionId) {
+    tracing::error!(%subscription, "the host panicked while it ran a handler; the attempt counts as failed");
+}
