@@ -1,0 +1,23 @@
+//! What a guest can reach, one file for each capability. What is not linked here does not exist for a guest; what a
+//! linked function grants is decided by the handler's grants.
+
+pub(crate) mod config;
+pub(crate) mod events;
+pub(crate) mod logging;
+pub(crate) mod publisher;
+pub(crate) mod stdio;
+pub(crate) mod wasi;
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::Imports;
+use crate::state::State;
+
+/// Links everything that is in [`OFFERED`](crate::offer::OFFERED).
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

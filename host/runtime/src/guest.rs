@@ -1,0 +1,112 @@
+//! A guest: one version of a handler, ready to run. Implements the port [`Invoke`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use hostel_event::handler::Handler;
+use hostel_event::name::Version;
+use hostel_event::outcome::{Fault, FaultKind, Log, Report};
+use hostel_event::port::{Call, Invoke};
+
+use crate::component::Component;
+use crate::invocation::{Invocation, reason};
+use crate::runtime::Inner;
+
+/// A component together with one handler's limits and grants.
+pub struct Guest {
+    runtime: Arc<Inner>,
+    component: Arc<Component>,
+    handler: Arc<Handler>,
+}
+
+/// Why a handler could not be made ready, and what it logged on the way.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct InitFailure {
+    /// What went wrong.
+    #[source]
+    pub error: InitError,
+    /// What it logged; a panic's text stands here.
+    pub log: Log,
+}
+
+/// Why a handler could not be made ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// Its `lifecycle.init` returned an error.
+    #[error("handler's init failed: {0}")]
+    Refused(String),
+    /// It asked for more memory than its limit before its first event.
+    #[error("handler exceeds its limits before its first event: {}", .0.message)]
+    Limits(Fault),
+    /// It trapped or ran out of time before its first event.
+    #[error("handler failed before its first event: {}", .0.message)]
+    Fault(Fault),
+}
+
+impl Guest {
+    pub(crate) fn new(runtime: Arc<Inner>, component: Arc<Component>, handler: Arc<Handler>) -> Self {
+        Self { runtime, component, handler }
+    }
+
+    pub(crate) fn runtime(&self) -> &Inner {
+        &self.runtime
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
+    }
+
+    pub(crate) fn handler(&self) -> &Arc<Handler> {
+        &self.handler
+    }
+
+    /// Makes an instance and runs its `lifecycle.init` if it exports one, under the handler's limits. To be called once
+    /// before the first event, so that what can never run is refused and not retried. Returns what it logged.
+    ///
+    /// Cancelling ends the guest where it stands.
+    ///
+    /// # Errors
+    /// [`InitFailure`] when it returned an error, or did not return.
+    pub async fn init(&self) -> Result<Log, Box<InitFailure>> {
+        // Boxed: a store with all that wasmtime keeps across a suspension is large.
+        Box::pin(async {
+            let mut invocation = Invocation::new(self, None);
+            let error = match invocation.init().await {
+                Ok(Ok(())) => return Ok(invocation.finish_log()),
+                Ok(Err(text)) => InitError::Refused(reason(&text)),
+                Err(ended) => match invocation.fault(&ended) {
+                    fault if fault.kind == FaultKind::Memory => InitError::Limits(fault),
+                    fault => InitError::Fault(fault),
+                },
+            };
+            Err(Box::new(InitFailure { error, log: invocation.finish_log() }))
+        })
+        .await
+    }
+}
+
+impl Invoke for Guest {
+    fn version(&self) -> &Version {
+        &self.handler.version
+    }
+
+    fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
+        Box::pin(async move {
+            let mut invocation = Invocation::new(self, Some(call));
+            let ended = invocation.handle().await;
+            invocation.report(ended)
+        })
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("handler", &self.handler.name)
+            .field("component", &self.component)
+            .finish_non_exhaustive()
+    }
+}

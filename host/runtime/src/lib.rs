@@ -1,0 +1,40 @@
+//! Runs handlers: WebAssembly components, each event in a sandbox of its own.
+//!
+//! The way of a component: [`Runtime::load`] reads what it is, finds out which [`World`] it fits, compiles it or takes
+//! the compiled code from the host's own cache, and links it, once. [`Runtime::prepare`] joins it with one handler's
+//! limits and grants to a [`Guest`], which implements the port [`Invoke`](hostel_event::port::Invoke): a fresh store
+//! and instance for each event, held to a memory cap, a stack cap and one wall-clock deadline, and a report of how it
+//! went.
+//!
+//! What a guest can reach stands in `capability`, one file for each; nothing else is linked. Which events a handler
+//! gets, and what follows a failure, is not decided here.
+
+mod bindings;
+mod cache;
+mod capability;
+mod component;
+mod deadline;
+mod engine;
+mod fault;
+mod guest;
+mod interface;
+mod invocation;
+mod limiter;
+mod load;
+mod log;
+mod offer;
+mod runtime;
+mod settings;
+mod state;
+mod ticker;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use component::Component;
+pub use guest::{Guest, InitError, InitFailure};
+pub use load::{LoadError, digest};
+pub use runtime::{PrepareError, Runtime, RuntimeError};
+pub use settings::Settings;
+pub use world::World;

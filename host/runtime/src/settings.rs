@@ -1,0 +1,48 @@
+//! What the operator sets about the runtime.
+
+use std::path::PathBuf;
+
+/// How large the runtime is. Any values are fine; what the machine cannot give is refused or replaced at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where compiled code is kept. Made if it is not there; only this host may write to it.
+    pub cache_dir: PathBuf,
+    /// How many invocations run at the same time. The pool of sandboxes is made for this many; one more is a fault of
+    /// the host.
+    pub invocations: usize,
+    /// The largest memory that any handler may ask for, in bytes.
+    pub memory_limit: usize,
+    /// The stack of a guest, in bytes.
+    pub stack: usize,
+    /// The largest component that is taken, in bytes.
+    pub component_limit: usize,
+    /// The most bytes that a guest hands to the host in one call, or returns. It bounds what the host allocates on a
+    /// guest's behalf, and should be some times the largest message.
+    pub transfer_limit: usize,
+}
+
+impl Settings {
+    /// Invocations at the same time unless set otherwise. Arbitrary: far more than cores, for guests that wait.
+    pub const INVOCATIONS: usize = 256;
+    /// The largest memory unless set otherwise. Arbitrary: a Python guest with a large library fits.
+    pub const MEMORY_LIMIT: usize = 512 * 1024 * 1024;
+    /// The stack unless set otherwise: wasmtime's own default, which the common tool chains are tested with.
+    pub const STACK: usize = 512 * 1024;
+    /// The largest component unless set otherwise: three times the largest seen, a Python one.
+    pub const COMPONENT_LIMIT: usize = 64 * 1024 * 1024;
+    /// The most bytes in one call unless set otherwise: sixteen times the largest body of the default settings.
+    pub const TRANSFER_LIMIT: usize = 16 * 1024 * 1024;
+
+    /// Defaults, with compiled code kept in `cache_dir`.
+    #[must_use]
+    pub fn new(cache_dir: PathBuf) -> Self {
+        Self {
+            cache_dir,
+            invocations: Self::INVOCATIONS,
+            memory_limit: Self::MEMORY_LIMIT,
+            stack: Self::STACK,
+            component_limit: Self::COMPONENT_LIMIT,
+            transfer_limit: Self::TRANSFER_LIMIT,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Small components as text, and stand-ins for what the host's other parts would give.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use hostel_event::delivery::SettleError;
+use hostel_event::handler::{Grants, Handler, Limits};
+use hostel_event::headers::Headers;
+use hostel_event::id::EventId;
+use hostel_event::message::{Event, Message};
+use hostel_event::name::{HandlerName, Tenant, Version};
+use hostel_event::outcome::{Fault, FaultKind, Outcome, Report};
+use hostel_event::pattern::Pattern;
+use hostel_event::port::{Call, Clock, EarlyAck, Invoke, Publication, Publish, PublishError, Receipt};
+use hostel_event::time::{Moment, Timestamp};
+use hostel_event::topic::Topic;
+use parking_lot::Mutex;
+
+use crate::{Component, Guest, Runtime, Settings, digest};
+
+/// A clock that stands still.
+pub(crate) struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Moment {
+        Moment::default()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+}
+
+/// A runtime of a size for tests, with a folder of its own.
+pub(crate) struct Bench {
+    pub(crate) runtime: Runtime,
+    pub(crate) settings: Settings,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { invocations: 4, memory_limit: 64 * 1024 * 1024, ..Settings::new(dir.path().join("cache")) };
+        Self { runtime: Runtime::new(&settings, Arc::new(FixedClock)).unwrap(), settings, _dir: dir }
+    }
+
+    /// Another runtime over the same folder, as after a restart.
+    pub(crate) fn restarted(&self) -> Runtime {
+        Runtime::new(&self.settings, Arc::new(FixedClock)).unwrap()
+    }
+
+    pub(crate) fn load(&self, fixture: &Fixture) -> Arc<Component> {
+        self.runtime.load(&fixture.bytes()).unwrap()
+    }
+
+    pub(crate) fn guest(&self, fixture: &Fixture, handler: &Handler) -> Arc<Guest> {
+        self.runtime.prepare(&self.load(fixture), handler).unwrap()
+    }
+
+    /// Runs a fixture once with limits for tests.
+    pub(crate) async fn run(&self, fixture: &Fixture) -> Report {
+        self.guest(fixture, &handler()).invoke(call()).await
+    }
+}
+
+/// The fault that a report must have, of this kind.
+#[track_caller]
+pub(crate) fn fault(report: &Report, kind: FaultKind) -> &Fault {
+    match &report.outcome {
+        Outcome::Fault(fault) if fault.kind == kind => fault,
+        other => panic!("expected a fault of kind {kind}, found {other:?}"),
+    }
+}
+
+/// A handler with short limits and no grants.
+pub(crate) fn handler() -> Handler {
+    Handler {
+        tenant: Tenant::new("acme").unwrap(),
+        name: HandlerName::new("fixture").unwrap(),
+        version: Version::new("1.2.3").unwrap(),
+        digest: digest(b""),
+        subscriptions: Vec::new(),
+        limits: Limits { memory: 1024 * 1024, deadline: Duration::from_secs(10), ..Limits::default() },
+        grants: Grants::default(),
+    }
+}
+
+/// The same, with a deadline.
+pub(crate) fn handler_within(deadline: Duration) -> Handler {
+    let mut handler = handler();
+    handler.limits.deadline = deadline;
+    handler
+}
+
+/// The same, which may publish.
+pub(crate) fn publishing_handler(pattern: &str) -> Handler {
+    let mut handler = handler();
+    handler.grants.publish = vec![Pattern::new(pattern).unwrap()];
+    handler
+}
+
+/// Acknowledges once and publishes as told.
+pub(crate) struct Ports {
+    acked: Mutex<bool>,
+    pub(crate) published: Mutex<Vec<Publication>>,
+    answer: Answer,
+}
+
+/// What publishing answers.
+pub(crate) enum Answer {
+    Ok,
+    Never,
+    Error(PublishError),
+}
+
+impl Ports {
+    pub(crate) fn new(answer: Answer) -> Arc<Self> {
+        Arc::new(Self { acked: Mutex::default(), published: Mutex::default(), answer })
+    }
+
+    pub(crate) fn is_acked(&self) -> bool {
+        *self.acked.lock()
+    }
+}
+
+impl EarlyAck for Ports {
+    fn ack(&self) -> BoxFuture<'_, Result<(), SettleError>> {
+        let was_acked = std::mem::replace(&mut *self.acked.lock(), true);
+        Box::pin(async move { if was_acked { Err(SettleError::AlreadySettled) } else { Ok(()) } })
+    }
+}
+
+impl Publish for Ports {
+    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        Box::pin(async move {
+            match &self.answer {
+                Answer::Ok => {
+                    self.published.lock().push(publication);
+                    Ok(Receipt { id: EventId::new("event-8").unwrap(), subscriptions: Vec::new() })
+                }
+                Answer::Never => std::future::pending().await,
+                Answer::Error(error) => Err(error.clone()),
+            }
+        })
+    }
+}
+
+pub(crate) fn call() -> Call {
+    call_with(&Ports::new(Answer::Ok))
+}
+
+pub(crate) fn call_with(ports: &Arc<Ports>) -> Call {
+    let mut headers = Headers::new();
+    headers.append("X-Kind", "test").unwrap();
+    let event = Event {
+        id: EventId::new("event-7").unwrap(),
+        tenant: Tenant::new("acme").unwrap(),
+        topic: Topic::new("orders.created").unwrap(),
+        published_at: Timestamp::from_millis(42),
+        message: Message { headers, body: Bytes::from_static(b"the body") },
+    };
+    Call {
+        event: Arc::new(event),
+        attempt: 1,
+        last_error: None,
+        early_ack: Arc::<Ports>::clone(ports),
+        publish: Arc::<Ports>::clone(ports),
+    }
+}
+
+/// A handler's component, written as the body of its core function `handle`.
+///
+/// The function has the event's handle as `$event` and returns the address of its result: 0 for ok; `$ok`, `$reject`
+/// and `$retry` make one. It may import everything that `fixture.wat` imports.
+pub(crate) struct Fixture {
+    /// Instructions of `handle`.
+    pub(crate) handle: &'static str,
+    /// Fields of the core module beside it.
+    pub(crate) fields: &'static str,
+    /// Pages of memory at the start.
+    pub(crate) pages: u32,
+    /// Instructions of `init`; the component exports `lifecycle` if there are any.
+    pub(crate) init: Option<&'static str>,
+    /// The version of the exported `subscriber`.
+    pub(crate) version: &'static str,
+}
+
+impl Fixture {
+    pub(crate) fn new(handle: &'static str) -> Self {
+        Self { handle, fields: "", pages: 1, init: None, version: "0.1.0" }
+    }
+
+    pub(crate) fn with_fields(self, fields: &'static str) -> Self {
+        Self { fields, ..self }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let lifecycle = r#"
+            (func $init (result (result (error string)))
+                (canon lift (core func $main "init") (memory $memory) (realloc $realloc)))
+            (instance $lifecycle (export "init" (func $init)))
+            (export "hostel:handler/lifecycle@0.1.0" (instance $lifecycle))"#;
+        let text = include_str!("fixture.wat")
+            .replace("{handle}", self.handle)
+            .replace("{fields}", self.fields)
+            .replace("{pages}", &self.pages.to_string())
+            .replace("{init}", self.init.unwrap_or("(i32.const 16)"))
+            .replace("{lifecycle}", if self.init.is_some() { lifecycle } else { "" })
+            .replace("{version}", self.version);
+        wat::parse_str(text).unwrap()
+    }
+}
