@@ -1,0 +1,15 @@
+//! The admin API: what goes over its wire, what its errors mean, and a client for it.
+//!
+//! Shared by the server, the command line and the tests, so that the three cannot disagree. It knows nothing of how a
+//! host works: names, topics and patterns are texts here, and the server checks them.
+
+pub mod client;
+pub mod document;
+pub mod manifest;
+pub mod problem;
+pub mod sse;
+pub mod suggest;
+pub mod time;
+pub mod unit;
+pub mod view;
+pub mod wire;

@@ -1,0 +1,329 @@
+//! What the admin API and the ingress answer: plain records as they stand in JSON. Times are RFC 3339 texts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Limits, Subscription};
+
+/// A list that comes whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Items<T> {
+    /// What is in it.
+    pub items: Vec<T>,
+}
+
+/// A list that comes in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// This part.
+    pub items: Vec<T>,
+    /// What to ask for as `before` to get the next part; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// A component that the host keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentView {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The world that it fits, such as `hostel:handler/handler@0.1.0`.
+    pub world: String,
+    /// Whether the host had it before.
+    pub known: bool,
+}
+
+/// A handler as the host runs it, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerView {
+    /// Its name in the tenant.
+    pub name: String,
+    /// The version that its author gave it.
+    pub version: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub component: String,
+    /// The world that its component fits.
+    pub world: String,
+    /// When this version came.
+    pub deployed_at: String,
+    /// What it hears.
+    pub subscriptions: Vec<Subscription>,
+    /// Patterns of the topics that it may publish on.
+    pub publish: Vec<String>,
+    /// How much one invocation may use.
+    pub limits: Limits,
+    /// The keys of its config. Values may be secrets and are not told.
+    pub config: Vec<String>,
+}
+
+/// What became of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployedView {
+    /// The handler as it runs now.
+    pub handler: HandlerView,
+    /// `false` when this very component and manifest were deployed before.
+    pub changed: bool,
+}
+
+/// What an undeployed handler left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscardedView {
+    /// Deliveries that waited for it and are now nobody's.
+    pub discarded: u64,
+}
+
+/// A subscription and how it is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionView {
+    /// Its name: `tenant/handler:pattern`.
+    pub id: String,
+    /// Whose it is.
+    pub handler: String,
+    /// Which topics it hears.
+    pub pattern: String,
+    /// Whom it shares events with; `None`: it gets each.
+    pub queue: Option<String>,
+    /// Deliveries that wait for their turn now.
+    pub waiting: u64,
+    /// Deliveries that run now.
+    pub running: u64,
+    /// Deliveries that wait for another attempt now.
+    pub sleeping: u64,
+    /// Attempts started since it began.
+    pub delivered: u64,
+    /// Deliveries acknowledged since it began.
+    pub acked: u64,
+    /// Attempts that are followed by another, since it began.
+    pub retried: u64,
+    /// Deliveries given up since it began.
+    pub dead_lettered: u64,
+}
+
+/// A dead letter in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterSummary {
+    /// Its own id.
+    pub id: String,
+    /// The event's id.
+    pub event: String,
+    /// Where the event was published.
+    pub topic: String,
+    /// The handler that gave it up.
+    pub handler: String,
+    /// The subscription that gave it up.
+    pub subscription: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// How many attempts it had.
+    pub attempts: u32,
+    /// When it was given up.
+    pub died_at: String,
+}
+
+/// A dead letter, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterView {
+    /// Its own id.
+    pub id: String,
+    /// The handler that gave it up.
+    pub handler: String,
+    /// The subscription that gave it up.
+    pub subscription: String,
+    /// Why, in one line.
+    pub reason: String,
+    /// When it was given up.
+    pub died_at: String,
+    /// The event.
+    pub event: EventView,
+    /// Every attempt, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One attempt to handle an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub began: String,
+    /// Which version of the handler ran.
+    pub version: String,
+    /// `ack`, `retry`, `reject`, or the kind of fault, such as `trap` or `deadline`.
+    pub outcome: String,
+    /// Why it was not handled.
+    pub reason: Option<String>,
+    /// The guest's stack, innermost frame first, where there was one.
+    pub stack: Option<String>,
+    /// What it logged.
+    pub log: Vec<LogLineView>,
+    /// Log lines that were not kept, or only in part.
+    pub log_cut: u64,
+    /// How long it took, in milliseconds.
+    pub wall_ms: u64,
+    /// The most linear memory it held at once.
+    pub peak_memory_bytes: u64,
+}
+
+/// A line that a handler logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLineView {
+    /// When, to the millisecond.
+    pub at: String,
+    /// Who logged it.
+    pub handler: String,
+    /// For which subscription.
+    pub subscription: String,
+    /// The id of the event that it was handling.
+    pub event: String,
+    /// In which attempt.
+    pub attempt: u32,
+    /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    pub level: String,
+    /// `logging`, `stdout` or `stderr`.
+    pub source: String,
+    /// The context that the handler gave; may be empty.
+    pub context: String,
+    /// The text.
+    pub text: String,
+}
+
+/// An event. Its body stands in exactly one of two fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its id.
+    pub id: String,
+    /// Where it was published.
+    pub topic: String,
+    /// When.
+    pub published_at: String,
+    /// Names and values, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body, if it is UTF-8.
+    pub body: Option<String>,
+    /// The body in base64 (RFC 4648, section 4), if it is not.
+    pub body_base64: Option<String>,
+}
+
+/// An event was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedView {
+    /// Its id.
+    pub id: String,
+    /// Where.
+    pub topic: String,
+    /// How many subscriptions will get it.
+    pub subscriptions: u64,
+}
+
+/// An event was published and its publisher waited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledView {
+    /// Its id.
+    pub id: String,
+    /// Where.
+    pub topic: String,
+    /// Whether every subscription is done with it; `false` when the wait ended first.
+    pub settled: bool,
+    /// How it went for each.
+    pub subscriptions: Vec<SettlementView>,
+}
+
+/// How an event went for one subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlementView {
+    /// Which.
+    pub subscription: String,
+    /// Its handler.
+    pub handler: String,
+    /// How it ended.
+    pub outcome: SettlementOutcome,
+    /// Why it was not handled, or not yet.
+    pub reason: Option<String>,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// What they logged.
+    pub log: Vec<LogLineView>,
+}
+
+/// How an event ended for one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettlementOutcome {
+    /// It was handled.
+    Ack,
+    /// It was given up.
+    DeadLetter,
+    /// The subscription ended before its turn came.
+    Discarded,
+    /// Not yet.
+    Pending,
+}
+
+/// Log lines that a follower missed because it read too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostLinesView {
+    /// How many.
+    pub lines: u64,
+}
+
+/// Events that a follower missed because it read too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostEventsView {
+    /// How many.
+    pub events: u64,
+}
+
+/// A body as [`EventView`] carries it: as text if it is UTF-8, else in base64; exactly one of the two is there.
+#[must_use]
+pub fn text_or_base64(body: &[u8]) -> (Option<String>, Option<String>) {
+    match str::from_utf8(body) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(base64(body))),
+    }
+}
+
+/// Base64 of RFC 4648, section 4, padded.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group =
+            chunk.iter().fold(0_usize, |group, byte| (group << 8) | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let digit = DIGITS.get((group >> (18 - 6 * at)) & 63).filter(|_| at <= chunk.len());
+            text.push(digit.map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        // RFC 4648, section 10.
+        let vectors =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        for (bytes, text) in vectors {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
+
+    #[test]
+    fn a_body_is_text_or_base64() {
+        assert_eq!(text_or_base64("é".as_bytes()), (Some("é".to_owned()), None));
+        assert_eq!(text_or_base64(&[0xff]), (None, Some("/w==".to_owned())));
+    }
+
+    #[test]
+    fn outcomes_are_written_as_the_api_says() {
+        let json = |outcome| serde_json::to_string(&outcome).unwrap();
+        assert_eq!(json(SettlementOutcome::Ack), r#""ack""#);
+        assert_eq!(json(SettlementOutcome::DeadLetter), r#""dead-letter""#);
+        assert_eq!(json(SettlementOutcome::Discarded), r#""discarded""#);
+        assert_eq!(json(SettlementOutcome::Pending), r#""pending""#);
+    }
+}
