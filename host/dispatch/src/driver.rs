@@ -53,7 +53,7 @@ struct Shared {
     tasks: TaskTracker,
     /// The plan wants to be woken earlier than before.
     sooner: Notify,
-    /// A delivery left the plan.
+    /// An attempt ended or a delivery was settled.
     left: Notify,
     /// Everything ends now.
     cancel: CancellationToken,
@@ -179,7 +179,7 @@ impl Shared {
             left.as_mut().enable();
             let done = {
                 let board = self.board.lock();
-                if durable { board.running() == 0 } else { board.unsettled() == 0 }
+                if durable { board.running() == 0 } else { board.is_empty() }
             };
             if done {
                 return;

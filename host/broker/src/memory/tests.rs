@@ -1,3 +1,5 @@
+//! What the memory broker does beyond what every broker must.
+
 use super::*;
 
 use hostel_event::delivery::Settlement;

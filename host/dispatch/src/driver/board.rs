@@ -100,7 +100,11 @@ impl Board {
         self.plan.running()
     }
 
-    /// Deliveries that are in the plan and not settled.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plan.is_empty()
+    }
+
+    /// Deliveries that are in the plan and not settled. Looks at each.
     pub(super) fn unsettled(&self) -> usize {
         self.held.values().filter(|held| held.settle.is_some()).count()
     }

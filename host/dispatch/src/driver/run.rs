@@ -71,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     }
     // What may start now does not wait for what is being settled.
     shared.act(Todo { jobs, endings: Vec::new(), sooner });
+    shared.left.notify_waiters();
     settle_all(shared, endings).await;
 }
 

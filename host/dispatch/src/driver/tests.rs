@@ -1,3 +1,5 @@
+//! The driver on a paused clock, with handlers that end as they are told.
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -67,6 +69,7 @@ struct Scripted {
     running: AtomicUsize,
     most: AtomicUsize,
     early_ack: bool,
+    pause_after_ack: bool,
     errors: Mutex<Vec<Option<String>>>,
 }
 
@@ -79,6 +82,7 @@ impl Scripted {
             running: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             early_ack: false,
+            pause_after_ack: false,
             errors: Mutex::default(),
         })
     }
@@ -110,6 +114,9 @@ impl Invoke for Scripted {
             if self.early_ack {
                 assert_eq!(call.early_ack.ack().await, Ok(()));
                 assert_eq!(call.early_ack.ack().await, Err(SettleError::AlreadySettled));
+            }
+            if self.pause_after_ack {
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             self.running.fetch_sub(1, Ordering::SeqCst);
             let outcome = self.outcomes.lock().pop_front().unwrap_or(Outcome::Ack);
@@ -260,6 +267,19 @@ async fn an_early_ack_stands_whatever_follows() {
     assert_eq!(*rig.settlements.lock(), [Settlement::Ack]);
     assert_eq!(rig.witness.attempts.load(Ordering::Relaxed), 1);
     assert_eq!(rig.dispatcher.shared.board.lock().unsettled(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_a_handler_finish_that_acknowledged_early() {
+    let (rig, mut handler) = (Rig::new(MEMORY), Scripted::gated());
+    let scripted = Arc::get_mut(&mut handler).unwrap();
+    scripted.early_ack = true;
+    scripted.pause_after_ack = true;
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    handler.gate.add_permits(1);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.witness.attempts.load(Ordering::Relaxed), 1, "it ran to its end");
 }
 
 #[tokio::test(start_paused = true)]

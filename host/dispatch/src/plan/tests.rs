@@ -1,3 +1,5 @@
+//! The plan, one decision at a time, and then anything in any order.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
