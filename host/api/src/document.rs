@@ -55,6 +55,11 @@ pub fn from_toml<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Docum
 /// # Errors
 /// [`DocumentError`] says what is wrong and where.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DocumentError> {
+    // Serde would take an array for a record, field by field.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let what = "an array where an object is expected, such as `{\"name\": …}`".to_owned();
+        return Err(DocumentError { file: None, line: None, mistake: Mistake::Value, what });
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| json_error(error.inner(), Some(&error.path().to_string())))?;
@@ -134,6 +139,7 @@ mod tests {
             |text: &str| from_json::<Numbers>(text.as_bytes()).map_err(|error| (error.mistake, error.to_string()));
         let wrong = "line 2: key `a.b`: invalid type: string \"x\", expected u8";
         assert_eq!(json("{\"a\":\n{\"b\":\"x\"}}"), Err((Mistake::Value, wrong.to_owned())));
+        assert_eq!(json(" [1]").unwrap_err().1, "an array where an object is expected, such as `{\"name\": …}`");
         assert_eq!(json("{\"a\":{"), Err((Mistake::Syntax, "line 1: EOF while parsing an object".to_owned())));
     }
 }

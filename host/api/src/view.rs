@@ -93,7 +93,7 @@ pub struct SubscriptionView {
     pub delivered: u64,
     /// Deliveries acknowledged since it began.
     pub acked: u64,
-    /// Attempts that are followed by another, since it began.
+    /// Attempts started that were not the first of their delivery, since it began.
     pub retried: u64,
     /// Deliveries given up since it began.
     pub dead_lettered: u64,
