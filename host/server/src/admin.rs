@@ -1,0 +1,87 @@
+//! The admin API: where operators and the command line come in. The paths are all here, the work in the files below.
+
+mod components;
+mod dead_letters;
+mod handlers;
+mod logs;
+mod tenant;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use http::StatusCode;
+use tokio_util::sync::CancellationToken;
+
+use hostel_api::problem::Code;
+use hostel_api::view::Items;
+use hostel_dispatch::driver::Dispatcher;
+use hostel_event::port::Broker;
+
+use crate::answer::{Failure, json};
+use crate::deploy::Deployments;
+use crate::observe::Watchers;
+use crate::{query, view};
+
+use tenant::InTenant;
+
+/// What the admin API needs.
+pub(crate) struct Admin {
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) watchers: Arc<Watchers>,
+    /// The most bytes of a component.
+    pub(crate) component_limit: usize,
+    /// Ends the streams that clients follow, and readiness.
+    pub(crate) stop: CancellationToken,
+}
+
+/// How long a client may take for a request's body. Arbitrary: 64 MiB, as much as a component usually may have, over a
+/// line of 2 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(300);
+
+type Shared = State<Arc<Admin>>;
+type Answer = Result<Response, Failure>;
+
+/// Every path.
+pub(crate) fn router(admin: Arc<Admin>) -> Router {
+    let of_tenant = Router::new()
+        .route("/components/{digest}", put(components::put).get(components::get))
+        .route("/handlers", get(handlers::list))
+        .route("/handlers/{name}", put(handlers::put).get(handlers::get).delete(handlers::delete))
+        .route("/subscriptions", get(subscriptions))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/{id}", get(dead_letters::get))
+        .route("/dead-letters/{id}/redrive", post(dead_letters::redrive))
+        .route("/logs", get(logs::read));
+    Router::new()
+        .nest("/v1/tenants/{tenant}", of_tenant)
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(async |request: Request| Failure::unknown_path(request.uri().path()))
+        .with_state(admin)
+}
+
+/// Axum knows which methods a path takes and says so in `Allow`; here only the sentence is made.
+async fn wrong_method(request: Request) -> Failure {
+    let text = format!("`{}` does not take {}", request.uri().path(), request.method());
+    Failure::new(Code::MethodNotAllowed, text)
+}
+
+async fn ready(State(admin): Shared) -> Response {
+    match admin.stop.is_cancelled() {
+        false => "ready\n".into_response(),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response(),
+    }
+}
+
+async fn subscriptions(State(admin): Shared, InTenant { tenant, .. }: InTenant<()>, _: query::Nothing) -> Response {
+    let states = admin.dispatcher.states();
+    let own = states.iter().filter(|state| state.subscription.tenant == tenant);
+    json(StatusCode::OK, &Items { items: own.map(view::subscription).collect() })
+}

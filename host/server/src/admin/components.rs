@@ -1,0 +1,43 @@
+//! Components: their bytes come in once, and are then named by digest.
+
+use axum::body::Body;
+use axum::extract::State;
+use http::StatusCode;
+
+use hostel_api::problem::Code;
+use hostel_event::handler::Digest;
+
+use super::tenant::InTenant;
+use super::{Answer, BODY_TIMEOUT, Shared};
+use crate::answer::{Failure, json};
+use crate::body::{self, Bounds};
+use crate::{query, view};
+
+pub(super) async fn put(
+    State(admin): Shared,
+    InTenant { tenant, rest }: InTenant,
+    _: query::Nothing,
+    body: Body,
+) -> Answer {
+    let digest = parsed(&rest.id).map_err(Failure::closing)?;
+    let limit = admin.component_limit;
+    let too_large = || {
+        let text = format!("the component has more than {limit} bytes, the host's `admin.component_limit`");
+        Failure::new(Code::ComponentTooLarge, text)
+    };
+    let bytes = body::read(body, Bounds { bytes: limit, time: BODY_TIMEOUT }, too_large).await?;
+    let (component, known) = admin.deployments.put_component(&tenant, digest, bytes).await?;
+    Ok(json(StatusCode::OK, &view::component(&component, known)))
+}
+
+pub(super) async fn get(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
+    let component = admin.deployments.get_component(&tenant, parsed(&rest.id)?).await?;
+    Ok(json(StatusCode::OK, &view::component(&component, true)))
+}
+
+fn parsed(text: &str) -> Result<Digest, Failure> {
+    Digest::parse(text).map_err(|error| {
+        Failure::new(Code::MalformedName, error.to_string())
+            .hint("write `sha256:` and the 64 hexadecimal digits that `sha256sum` prints for the file")
+    })
+}

@@ -1,0 +1,275 @@
+//! The command line: what `hostel` takes, and every command but `serve`.
+//!
+//! A command asks a host over its API and prints what it says: functions that render are pure and tested, functions
+//! that ask are thin. stdout is data, stderr is talk; exit 0 done, 1 not done, 2 misused.
+
+mod dead_letters;
+mod deploy;
+mod explain;
+pub(crate) mod failure;
+mod handlers;
+mod logs;
+pub(crate) mod output;
+mod publish;
+mod table;
+mod tail;
+mod text;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use hostel_api::client::{Client, Target};
+
+use self::failure::Failure;
+
+/// Runs event handlers, compiled to WebAssembly components, in sandboxes of their own.
+#[derive(Debug, clap::Parser)]
+#[command(name = "hostel", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Where the host is and whose things are asked for.
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the host is and whose things are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub(crate) struct Connection {
+    /// Where the host's admin API is
+    #[arg(long, global = true, env = "HOSTEL_ADMIN_URL", value_name = "URL", help_heading = "Connection")]
+    #[arg(default_value = "http://127.0.0.1:4301")]
+    admin_url: String,
+    /// Where the host's ingress is
+    #[arg(long, global = true, env = "HOSTEL_INGRESS_URL", value_name = "URL", help_heading = "Connection")]
+    #[arg(default_value = "http://127.0.0.1:4300")]
+    ingress_url: String,
+    /// Whose handlers, subscriptions, logs and dead letters
+    #[arg(long, global = true, env = "HOSTEL_TENANT", value_name = "TENANT", help_heading = "Connection")]
+    #[arg(default_value = "default")]
+    tenant: String,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run a host in the foreground
+    Serve(ServeArguments),
+    /// Whatever asks a host, or nobody.
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// The flags of `serve`. What is absent is up to the environment, the config file and the defaults, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct ServeArguments {
+    /// The config file; without it the host starts with its defaults
+    #[arg(long, env = "HOSTEL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen for events
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) ingress: Option<SocketAddr>,
+    /// Where to listen for operators
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Where to keep data
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Which log lines to write, such as `info` or `hostel_dispatch=debug,info`
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How to write them
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub(crate) log_format: Option<String>,
+    /// Listen where other machines can reach it, though nobody is asked who they are
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+/// The commands that [`run`] runs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Publish a message, or each line of a file
+    Publish(publish::Arguments),
+    /// Show events as they are published
+    Tail(tail::Arguments),
+    /// Deploy a handler, or a new version of it
+    Deploy(deploy::Arguments),
+    /// Take a handler away, and what waits for it
+    Undeploy(handlers::UndeployArguments),
+    /// List the handlers, or show one
+    Handlers(handlers::Arguments),
+    /// List the subscriptions and how they are doing
+    Subscriptions(handlers::SubscriptionsArguments),
+    /// Show what handlers logged
+    Logs(logs::Arguments),
+    /// List, show or redrive the events that were given up
+    DeadLetters(dead_letters::Arguments),
+    /// Tell what an error code means and what to do about it
+    Explain(explain::Arguments),
+    /// Print a script that completes commands in a shell
+    Completions(explain::CompletionsArguments),
+}
+
+impl Arguments {
+    /// Reads the process's arguments. Prints what is wrong with them and ends the process if they cannot be taken.
+    pub(crate) fn parse() -> Self {
+        Self::read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let read = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        match useless_flag(&matches, read.command.uses()) {
+            None => Ok(read),
+            Some(flag) => {
+                let name = matches.subcommand_name().unwrap_or_default();
+                let text = format!("`--{}` has no effect on `hostel {name}`", flag.replace('_', "-"));
+                Err(command.error(ErrorKind::ArgumentConflict, text))
+            }
+        }
+    }
+}
+
+impl Command {
+    /// The flags of the connection that it heeds.
+    fn uses(&self) -> &'static [&'static str] {
+        match self {
+            Self::Serve(_) | Self::Client(ClientCommand::Explain(_) | ClientCommand::Completions(_)) => &[],
+            // The host itself says whose topics its ingress serves.
+            Self::Client(ClientCommand::Publish(_) | ClientCommand::Tail(_)) => &["ingress_url"],
+            Self::Client(_) => &["admin_url", "tenant"],
+        }
+    }
+}
+
+/// The flag of the connection that was given on the command line and would silently do nothing.
+fn useless_flag(matches: &ArgMatches, used: &[&str]) -> Option<&'static str> {
+    ["admin_url", "ingress_url", "tenant"]
+        .into_iter()
+        .find(|flag| !used.contains(flag) && matches.value_source(flag) == Some(ValueSource::CommandLine))
+}
+
+/// Runs a command to its end and prints what comes of it.
+pub(crate) async fn run(connection: Connection, command: ClientCommand) -> ExitCode {
+    match dispatch(connection, command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(text) = failure.render() {
+                output::talk(&text);
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+async fn dispatch(connection: Connection, command: ClientCommand) -> Result<(), Failure> {
+    let Connection { admin_url, ingress_url, tenant } = connection;
+    let client = || Client::new(&Target { admin: admin_url, ingress: ingress_url, tenant });
+    match command {
+        ClientCommand::Publish(arguments) => publish::run(&client()?, arguments).await,
+        ClientCommand::Tail(arguments) => tail::run(&client()?, &arguments).await,
+        ClientCommand::Deploy(arguments) => deploy::run(&client()?, &arguments).await,
+        ClientCommand::Undeploy(arguments) => handlers::undeploy(&client()?, &arguments).await,
+        ClientCommand::Handlers(arguments) => handlers::run(&client()?, &arguments).await,
+        ClientCommand::Subscriptions(arguments) => handlers::subscriptions(&client()?, &arguments).await,
+        ClientCommand::Logs(arguments) => logs::run(&client()?, &arguments).await,
+        ClientCommand::DeadLetters(arguments) => dead_letters::run(&client()?, &arguments).await,
+        ClientCommand::Explain(arguments) => explain::run(&arguments),
+        ClientCommand::Completions(arguments) => explain::completions(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::read(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        let error = read(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        error.to_string()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_the_connection_stand_before_or_after_the_command() {
+        for line in ["hostel --tenant acme handlers", "hostel handlers --tenant acme"] {
+            assert_eq!(read(line).unwrap().connection.tenant, "acme");
+        }
+        let read = read("hostel dead-letters list --admin-url http://a:1").unwrap();
+        assert_eq!(read.connection.admin_url, "http://a:1");
+        assert_eq!(read.connection.ingress_url, "http://127.0.0.1:4300");
+    }
+
+    #[test]
+    fn a_flag_of_the_connection_that_would_do_nothing_is_refused() {
+        let check = |line: &str, expected: &str| {
+            let text = refused(line);
+            assert_eq!(text.lines().next(), Some(format!("error: {expected}").as_str()));
+        };
+        check("hostel serve --admin-url http://a:1", "`--admin-url` has no effect on `hostel serve`");
+        check("hostel --tenant acme publish a b", "`--tenant` has no effect on `hostel publish`");
+        check("hostel handlers --ingress-url http://a:1", "`--ingress-url` has no effect on `hostel handlers`");
+    }
+
+    #[test]
+    fn a_slip_in_a_flag_or_command_is_answered_with_the_nearest() {
+        let text = refused("hostel handlers --jsno");
+        assert!(text.contains("a similar argument exists: '--json'"), "{text}");
+        let text = refused("hostel handler");
+        assert!(text.contains("a similar subcommand exists: 'handlers'"), "{text}");
+    }
+
+    #[test]
+    fn serve_takes_its_flags() {
+        let line = "hostel serve --config a.toml --ingress 127.0.0.1:0 --admin [::1]:0 --data-dir d --log debug \
+                    --log-format json --allow-remote";
+        let Command::Serve(serve) = read(line).unwrap().command else { panic!("{line}") };
+        let expected = ServeArguments {
+            config: Some("a.toml".into()),
+            ingress: Some("127.0.0.1:0".parse().unwrap()),
+            admin: Some("[::1]:0".parse().unwrap()),
+            data_dir: Some("d".into()),
+            log: Some("debug".to_owned()),
+            log_format: Some("json".to_owned()),
+            allow_remote: true,
+        };
+        assert_eq!(serve, expected);
+        assert!(refused("hostel serve --ingress here").contains("invalid value 'here' for '--ingress"));
+        assert!(refused("hostel serve --log-format xml").contains("[possible values: text, json]"));
+    }
+
+    #[test]
+    fn what_excludes_one_another_is_refused() {
+        for line in [
+            "hostel publish a b --file c",
+            "hostel publish a --file b --lines c",
+            "hostel publish a --lines b --id c",
+            "hostel publish a b --timeout 5s",
+            "hostel publish a b -H x",
+            "hostel publish a b --wait --timeout 5",
+            "hostel tail a --count 0",
+            "hostel dead-letters redrive",
+            "hostel dead-letters redrive a --all",
+            "hostel deploy a.wasm --config x",
+            "hostel deploy a.wasm --attempts 0",
+        ] {
+            refused(line);
+        }
+    }
+}

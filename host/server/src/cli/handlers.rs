@@ -1,0 +1,254 @@
+//! `hostel handlers`, `undeploy` and `subscriptions`: what is deployed and how it is doing.
+
+use std::fmt::Display;
+
+use hostel_api::client::Client;
+use hostel_api::view::{HandlerView, SubscriptionView};
+
+use super::failure::Failure;
+use super::{output, table, text};
+
+/// The flags of `handlers`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Show this handler, whole
+    name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The flags of `undeploy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UndeployArguments {
+    /// The handler
+    name: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The flags of `subscriptions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SubscriptionsArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the handlers, or shows one.
+pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(name) = &arguments.name {
+        let handler = client.handler(name).await?;
+        return if arguments.json { output::json(&handler) } else { output::data(&render(&handler)) };
+    }
+    let handlers = client.handlers().await?;
+    if arguments.json {
+        return output::json(&handlers);
+    }
+    if handlers.is_empty() {
+        output::talk("no handlers; `hostel deploy` brings one");
+        return Ok(());
+    }
+    output::data(&list(&handlers))
+}
+
+/// Takes a handler away.
+pub(crate) async fn undeploy(client: &Client, arguments: &UndeployArguments) -> Result<(), Failure> {
+    let view = client.undeploy(&arguments.name).await?;
+    let discarded = text::counted(view.discarded, "waiting event");
+    output::talk(&format!("undeployed `{}`; discarded {discarded}", arguments.name));
+    if arguments.json { output::json(&view) } else { Ok(()) }
+}
+
+/// Lists the subscriptions.
+pub(crate) async fn subscriptions(client: &Client, arguments: &SubscriptionsArguments) -> Result<(), Failure> {
+    let subscriptions = client.subscriptions().await?;
+    if arguments.json {
+        return output::json(&subscriptions);
+    }
+    if subscriptions.is_empty() {
+        output::talk("no subscriptions; `hostel deploy` brings a handler with its own");
+        return Ok(());
+    }
+    output::data(&doing(&subscriptions))
+}
+
+fn list(handlers: &[HandlerView]) -> String {
+    let rows: Vec<_> = handlers
+        .iter()
+        .map(|handler| {
+            let patterns: Vec<&str> = handler.subscriptions.iter().map(|one| one.pattern.as_str()).collect();
+            [
+                handler.name.clone(),
+                handler.version.clone(),
+                handler.deployed_at.clone(),
+                short(&handler.component),
+                patterns.join(", "),
+            ]
+        })
+        .collect();
+    table::render(["NAME", "VERSION", "DEPLOYED", "COMPONENT", "HEARS"], &rows)
+}
+
+fn render(handler: &HandlerView) -> String {
+    let limits = &handler.limits;
+    let mut whole = table::fields(&[
+        ("name", handler.name.clone()),
+        ("version", handler.version.clone()),
+        ("component", handler.component.clone()),
+        ("world", handler.world.clone()),
+        ("deployed", handler.deployed_at.clone()),
+        ("publishes", handler.publish.join(", ")),
+        ("config keys", handler.config.join(", ")),
+        ("memory", optional(limits.memory.as_ref())),
+        ("deadline", optional(limits.deadline.as_ref())),
+        ("log lines", optional(limits.log_lines.as_ref())),
+        ("log bytes", optional(limits.log_bytes.as_ref())),
+    ]);
+    let rows: Vec<_> = handler
+        .subscriptions
+        .iter()
+        .map(|one| {
+            [
+                one.pattern.clone(),
+                one.queue.clone().unwrap_or_else(|| "-".to_owned()),
+                optional(one.concurrency.as_ref()),
+                optional(one.window.as_ref()),
+                optional(one.retry.attempts.as_ref()),
+                optional(one.retry.backoff.as_ref()),
+                optional(one.retry.backoff_limit.as_ref()),
+            ]
+        })
+        .collect();
+    let headings = ["PATTERN", "QUEUE", "CONCURRENCY", "WINDOW", "ATTEMPTS", "BACKOFF", "BACKOFF LIMIT"];
+    whole.push('\n');
+    whole + &table::render(headings, &rows)
+}
+
+fn doing(subscriptions: &[SubscriptionView]) -> String {
+    let rows: Vec<_> = subscriptions
+        .iter()
+        .map(|one| {
+            [
+                one.handler.clone(),
+                one.pattern.clone(),
+                one.queue.clone().unwrap_or_else(|| "-".to_owned()),
+                one.waiting.to_string(),
+                one.running.to_string(),
+                one.sleeping.to_string(),
+                one.delivered.to_string(),
+                one.acked.to_string(),
+                one.retried.to_string(),
+                one.dead_lettered.to_string(),
+            ]
+        })
+        .collect();
+    let headings =
+        ["HANDLER", "PATTERN", "QUEUE", "WAITING", "RUNNING", "SLEEPING", "DELIVERED", "ACKED", "RETRIED", "DEAD"];
+    table::render(headings, &rows)
+}
+
+fn optional(value: Option<&impl Display>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A digest as people tell them apart: its first twelve digits.
+pub(crate) fn short(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use hostel_api::manifest::{Limits, Retry, Subscription};
+    use hostel_api::unit::{ByteSize, Span};
+
+    use super::*;
+
+    fn hello() -> HandlerView {
+        HandlerView {
+            name: "hello".to_owned(),
+            version: "0.1.0".to_owned(),
+            component: format!("sha256:{}", "ab".repeat(32)),
+            world: "hostel:handler/handler@0.1.0".to_owned(),
+            deployed_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            subscriptions: vec![
+                Subscription {
+                    pattern: "orders.*".to_owned(),
+                    queue: Some("workers".to_owned()),
+                    concurrency: NonZeroU32::new(16),
+                    window: NonZeroU32::new(10_000),
+                    retry: Retry {
+                        attempts: NonZeroU32::new(5),
+                        backoff: Some(Span(Duration::from_secs(1))),
+                        backoff_limit: Some(Span(Duration::from_secs(60))),
+                    },
+                },
+                Subscription { pattern: "users.>".to_owned(), ..Subscription::default() },
+            ],
+            publish: vec![],
+            limits: Limits {
+                memory: Some(ByteSize(64 << 20)),
+                deadline: Some(Span(Duration::from_secs(5))),
+                log_lines: Some(100),
+                log_bytes: Some(ByteSize(16 << 10)),
+            },
+            config: vec!["key".to_owned(), "secret".to_owned()],
+        }
+    }
+
+    #[test]
+    fn handlers_are_listed() {
+        let expected = "\
+NAME   VERSION  DEPLOYED                  COMPONENT     HEARS
+hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>
+";
+        assert_eq!(list(&[hello()]), expected);
+    }
+
+    #[test]
+    fn a_handler_is_shown_whole() {
+        let expected = "\
+name         hello
+version      0.1.0
+component    sha256:abababababababababababababababababababababababababababababababab
+world        hostel:handler/handler@0.1.0
+deployed     2026-01-01T00:00:00.000Z
+config keys  key, secret
+memory       64MiB
+deadline     5s
+log lines    100
+log bytes    16KiB
+
+PATTERN   QUEUE    CONCURRENCY  WINDOW  ATTEMPTS  BACKOFF  BACKOFF LIMIT
+orders.*  workers  16           10000   5         1s       1m
+users.>   -
+";
+        assert_eq!(render(&hello()), expected);
+    }
+
+    #[test]
+    fn subscriptions_are_listed_with_their_numbers() {
+        let view = SubscriptionView {
+            id: "default/hello:orders.*".to_owned(),
+            handler: "hello".to_owned(),
+            pattern: "orders.*".to_owned(),
+            queue: None,
+            waiting: 1,
+            running: 2,
+            sleeping: 3,
+            delivered: 1000,
+            acked: 990,
+            retried: 7,
+            dead_lettered: 1,
+        };
+        let expected = "\
+HANDLER  PATTERN   QUEUE  WAITING  RUNNING  SLEEPING  DELIVERED  ACKED  RETRIED  DEAD
+hello    orders.*  -            1        2         3       1000    990        7     1
+";
+        assert_eq!(doing(&[view]), expected);
+    }
+}

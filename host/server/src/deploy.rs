@@ -1,0 +1,209 @@
+//! Deployments: from a manifest to a running handler, and back.
+//!
+//! What should run is a table of handlers. Every way to change it, at start or later, makes a new table and applies
+//! the difference; there is no other path, so that a start is nothing but a change from an empty table. A change is
+//! prepared whole, compiled and initialised, before anything is switched: one that fails leaves everything as it was.
+//! Changes go one after another; events never wait for them.
+
+mod change;
+mod components;
+mod refusal;
+mod specification;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
+
+use hostel_api::manifest::Manifest;
+use hostel_dispatch::driver::Dispatcher;
+use hostel_event::handler::{Digest, Handler};
+use hostel_event::name::{HandlerName, Tenant};
+use hostel_event::port::{Broker, Clock, Invoke, Sink};
+use hostel_event::time::Timestamp;
+use hostel_runtime::{Component, Guest, Runtime, World};
+
+use crate::telemetry;
+
+use change::Change;
+use components::Components;
+pub(crate) use refusal::Refusal;
+
+/// What deployments need.
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A handler that runs.
+#[derive(Clone)]
+pub(crate) struct Deployment {
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) guest: Arc<Guest>,
+    pub(crate) world: World,
+    pub(crate) deployed_at: Timestamp,
+}
+
+type Table = BTreeMap<(Tenant, HandlerName), Deployment>;
+
+/// What runs. See the module's page.
+pub(crate) struct Deployments {
+    parts: Parts,
+    components: Components,
+    table: RwLock<Table>,
+    /// Held for the length of a change.
+    changing: Arc<tokio::sync::Mutex<()>>,
+    /// Switches that were begun; they end even if whoever asked for them has gone.
+    switches: TaskTracker,
+}
+
+impl Deployments {
+    /// Nothing runs yet. Components are kept below `data_dir`.
+    ///
+    /// # Errors
+    /// The folder could not be made.
+    pub(crate) fn open(parts: Parts, data_dir: &Path) -> std::io::Result<Self> {
+        let components = Components::open(data_dir.join("components"))?;
+        Ok(Self { parts, components, table: RwLock::default(), changing: Arc::default(), switches: TaskTracker::new() })
+    }
+
+    /// Everything of a tenant that runs, by name.
+    pub(crate) fn list(&self, tenant: &Tenant) -> Vec<Deployment> {
+        let table = self.table.read();
+        table.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, deployment)| deployment.clone()).collect()
+    }
+
+    /// One handler of a tenant.
+    pub(crate) fn get(&self, tenant: &Tenant, name: &HandlerName) -> Option<Deployment> {
+        self.table.read().get(&(tenant.clone(), name.clone())).cloned()
+    }
+
+    /// Checks, compiles and keeps a component; says also whether it was kept before.
+    pub(crate) async fn put_component(
+        &self,
+        tenant: &Tenant,
+        digest: Digest,
+        bytes: bytes::Bytes,
+    ) -> Result<(Arc<Component>, bool), Refusal> {
+        let found = hostel_runtime::digest(&bytes);
+        if found != digest {
+            return Err(Refusal::Digest { expected: digest, found });
+        }
+        let known = self.components.has(tenant, &digest).await;
+        let component = self.load(bytes.clone()).await?;
+        if !known {
+            self.components.keep(tenant, &digest, &bytes).await?;
+        }
+        Ok((component, known))
+    }
+
+    /// A component that is kept for a tenant.
+    pub(crate) async fn get_component(&self, tenant: &Tenant, digest: Digest) -> Result<Arc<Component>, Refusal> {
+        match self.components.read(tenant, &digest).await? {
+            Some(bytes) => self.load(bytes).await,
+            None => Err(Refusal::NoComponent(digest)),
+        }
+    }
+
+    /// Compiling takes seconds and a whole core; it must not hold up events.
+    async fn load(&self, bytes: bytes::Bytes) -> Result<Arc<Component>, Refusal> {
+        let runtime = Arc::clone(&self.parts.runtime);
+        let loaded = tokio::task::spawn_blocking(move || runtime.load(&bytes)).await;
+        Ok(loaded.map_err(|error| Refusal::Internal(error.to_string()))??)
+    }
+
+    /// Brings a handler to what its manifest says; says also whether that changed anything.
+    ///
+    /// Cancelling leaves either the old or the new version serving.
+    pub(crate) async fn deploy(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        manifest: &Manifest,
+    ) -> Result<(Deployment, bool), Refusal> {
+        let handler = Arc::new(specification::handler(tenant, manifest)?);
+        let changing = Arc::clone(&self.changing).lock_owned().await;
+        if let Some(running) = self.get(tenant, &handler.name).filter(|running| running.handler == handler) {
+            return Ok((running, false));
+        }
+        let component = self.get_component(tenant, handler.digest).await?;
+        let guest = self.parts.runtime.prepare(&component, &handler)?;
+        guest.init().await?;
+        let (world, deployed_at) = (component.world(), self.parts.clock.wall());
+        let deployment = Deployment { handler: Arc::clone(&handler), guest, world, deployed_at };
+
+        let mut table = self.table.read().clone();
+        table.insert((tenant.clone(), handler.name.clone()), deployment.clone());
+        self.switch(changing, table).await?;
+        telemetry::deployed(
+            tenant.as_str(),
+            handler.name.as_str(),
+            handler.version.as_str(),
+            &handler.digest.to_string(),
+        );
+        Ok((deployment, true))
+    }
+
+    /// Takes a handler away; says how many deliveries that waited for it are now nobody's.
+    pub(crate) async fn undeploy(self: &Arc<Self>, tenant: &Tenant, name: &HandlerName) -> Result<usize, Refusal> {
+        let changing = Arc::clone(&self.changing).lock_owned().await;
+        let mut table = self.table.read().clone();
+        if table.remove(&(tenant.clone(), name.clone())).is_none() {
+            return Err(Refusal::NoHandler(name.clone()));
+        }
+        let discarded = self.switch(changing, table).await?;
+        telemetry::undeployed(tenant.as_str(), name.as_str(), discarded);
+        Ok(discarded)
+    }
+
+    /// Ends every subscription, once nothing is to be delivered any more. Not safe to cancel.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let changing = Arc::clone(&self.changing).lock_owned().await;
+        if let Err(error) = self.switch(changing, Table::new()).await {
+            telemetry::internal_error(&error.to_string());
+        }
+        self.switches.close();
+        self.switches.wait().await;
+    }
+
+    /// Makes a table the one that runs: applies how it differs from the one that ran. Cancelling lets it go on to its
+    /// end: a switch left halfway would serve what no table says.
+    async fn switch(self: &Arc<Self>, changing: OwnedMutexGuard<()>, new: Table) -> Result<usize, Refusal> {
+        let this = Arc::clone(self);
+        let switch = self.switches.spawn(async move {
+            let _changing = changing;
+            let change = change::difference(&this.table.read(), &new);
+            let discarded = this.apply(change, &new).await?;
+            *this.table.write() = new;
+            Ok(discarded)
+        });
+        switch.await.map_err(|error| Refusal::Internal(error.to_string()))?
+    }
+
+    /// Attaches before it subscribes, so that no delivery finds nobody; says how many deliveries were discarded.
+    async fn apply(&self, change: Change, new: &Table) -> Result<usize, Refusal> {
+        let version = |key: &(Tenant, HandlerName)| new.get(key).map(|deployment| Arc::clone(&deployment.guest));
+        let attached = change.attach.iter().filter_map(|(subscription, key)| {
+            let guest: Arc<dyn Invoke> = version(key)?;
+            Some((Arc::clone(subscription), guest))
+        });
+        self.parts.dispatcher.attach(attached.collect());
+        let broker = &self.parts.broker;
+        for subscription in change.begin {
+            let sink: Arc<dyn Sink> = Arc::new(self.parts.dispatcher.clone());
+            broker.subscribe(subscription, sink).await?;
+        }
+        for subscription in change.alter {
+            broker.resubscribe(subscription).await?;
+        }
+        let mut discarded = 0;
+        for id in &change.end {
+            discarded += broker.unsubscribe(id).await?.discarded;
+        }
+        Ok(discarded)
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a deployment was refused. What runs goes on running.
+
+use std::fmt;
+
+use hostel_event::handler::Digest;
+use hostel_event::name::HandlerName;
+use hostel_event::port::SubscribeError;
+use hostel_runtime::{InitFailure, LoadError, PrepareError};
+
+/// Why a deployment was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// A name or pattern in the manifest is malformed.
+    #[error("{0}")]
+    Name(String),
+    /// Something else in the manifest cannot be.
+    #[error("{0}")]
+    Manifest(String),
+    /// The bytes are not those that were announced.
+    #[error("the component's SHA-256 is {found}, not {expected}")]
+    Digest {
+        /// What was announced.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// The component is not kept for this tenant.
+    #[error("no component `sha256:{0}`; upload it first")]
+    NoComponent(Digest),
+    /// The handler does not exist.
+    #[error("no handler `{0}`")]
+    NoHandler(HandlerName),
+    /// The bytes are no component that this host can run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The component cannot run under the handler's limits.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The handler could not be made ready.
+    #[error("{}", told(.0))]
+    Init(#[from] Box<InitFailure>),
+    /// The broker would not have the subscription.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    /// The host failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Refusal {
+    pub(super) fn name(key: &str, error: &impl fmt::Display) -> Self {
+        Self::Name(format!("`{key}`: {error}"))
+    }
+}
+
+/// The failure with the last lines the handler logged, where a panic's text stands.
+fn told(failure: &InitFailure) -> String {
+    let last: Vec<&str> = failure.log.lines.iter().rev().take(3).map(|line| line.text.as_str()).collect();
+    match last.is_empty() {
+        true => failure.error.to_string(),
+        false => format!("{}; it logged: {}", failure.error, last.into_iter().rev().collect::<Vec<_>>().join(" | ")),
+    }
+}

@@ -1,0 +1,135 @@
+//! Publishing over HTTP: from a request to an event, and if asked for, how it went.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+
+use hostel_api::problem::Code;
+use hostel_api::unit::Span;
+use hostel_api::view::{PublishedView, SettledView};
+use hostel_api::wire;
+use hostel_event::headers::{HeaderError, Headers};
+use hostel_event::id::EventId;
+use hostel_event::message::{ID_HEADER, Message};
+use hostel_event::port::{Publication, Receipt};
+use hostel_event::topic::Topic;
+
+use super::Ingress;
+use crate::answer::{self, Failure};
+use crate::body::{self, Bounds};
+use crate::observe::waiters::Progress;
+use crate::{query, view};
+
+/// How long a publisher waits unless it says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    wait: Option<Wait>,
+    timeout: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wait {
+    Settled,
+}
+
+impl Ingress {
+    /// Publishes the body of a request.
+    pub(super) async fn publish(&self, topic: &str, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+        // Refused before the body is read: then the connection cannot go on.
+        let checked = || {
+            let topic = Topic::new(topic)?;
+            let parameters: Parameters = query::parameters(request.uri())?;
+            if parameters.timeout.is_some() && parameters.wait.is_none() {
+                let text = "parameter `timeout` has no effect without `wait=settled`";
+                return Err(Failure::new(Code::MalformedQuery, text));
+            }
+            let headers = message_headers(request.headers())?;
+            Ok((topic, parameters, headers))
+        };
+        let (topic, parameters, headers) = checked().map_err(Failure::closing)?;
+        let (limit, time) = (self.settings.body_limit, self.settings.body_timeout);
+        let too_large = || {
+            let text = format!("the body has more than {limit} bytes, the host's `ingress.message_limit`");
+            Failure::new(Code::BodyTooLarge, text)
+        };
+        let body = body::read(request.into_body(), Bounds { bytes: limit, time }, too_large).await?;
+        let message = Message { headers, body };
+        match parameters.wait {
+            None => {
+                let receipt = self.keep(topic.clone(), None, message).await?;
+                Ok(answer::json(StatusCode::ACCEPTED, &published(&topic, &receipt)))
+            }
+            Some(Wait::Settled) => {
+                let patience = parameters.timeout.map_or(PATIENCE, |span| span.0).min(self.settings.wait_limit);
+                self.publish_and_wait(topic, message, patience).await
+            }
+        }
+    }
+
+    async fn keep(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
+        Ok(self.publish.publish(Publication { tenant: self.tenant.clone(), topic, id, message }).await?)
+    }
+
+    async fn publish_and_wait(
+        &self,
+        topic: Topic,
+        message: Message,
+        patience: Duration,
+    ) -> Result<Response<Body>, Failure> {
+        // The id is needed before the event exists, so that nothing of what happens to it is missed.
+        let id = match message.headers.get(ID_HEADER) {
+            Some(given) => EventId::new(given).map_err(hostel_event::port::PublishError::from)?,
+            None => self.ids.event(),
+        };
+        let waiter = self.watchers.waiters.expect(self.tenant.clone(), id.clone());
+        let receipt = self.keep(topic.clone(), Some(id.clone()), message).await?;
+        let progress = waiter.wait(&receipt.subscriptions, patience).await;
+        let settlement = |(subscription, progress): &(_, Progress)| view::settlement(&id, subscription, progress);
+        let answer = SettledView {
+            id: id.to_string(),
+            topic: topic.to_string(),
+            settled: progress.iter().all(|(_, progress)| progress.settled.is_some()),
+            subscriptions: progress.iter().map(settlement).collect(),
+        };
+        Ok(answer::json(StatusCode::OK, &answer))
+    }
+}
+
+fn published(topic: &Topic, receipt: &Receipt) -> PublishedView {
+    PublishedView {
+        id: receipt.id.to_string(),
+        topic: topic.to_string(),
+        subscriptions: u64::try_from(receipt.subscriptions.len()).unwrap_or(u64::MAX),
+    }
+}
+
+/// A request's headers as the message's, without those that belong to the request itself.
+fn message_headers(headers: &HeaderMap) -> Result<Headers, Failure> {
+    let mut carried = Headers::new();
+    for (name, value) in headers {
+        if wire::belongs_to_request(name.as_str()) {
+            continue;
+        }
+        let value = str::from_utf8(value.as_bytes())
+            .map_err(|_| Failure::new(Code::MalformedHeaders, format!("the value of header `{name}` is not UTF-8")))?;
+        carried.append(name.as_str(), value).map_err(|error| malformed(&error))?;
+    }
+    Ok(carried)
+}
+
+fn malformed(error: &HeaderError) -> Failure {
+    let failure = Failure::new(Code::MalformedHeaders, error.to_string());
+    match error {
+        HeaderError::TooMany | HeaderError::TooLarge => {
+            failure.with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
+        _ => failure,
+    }
+}

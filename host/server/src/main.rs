@@ -1,0 +1,38 @@
+//! `hostel`: one binary that is the host and the command line for it.
+
+mod admin;
+mod answer;
+mod body;
+mod cli;
+mod clock;
+mod compose;
+mod config;
+mod deploy;
+mod follow;
+mod ingress;
+mod listener;
+mod observe;
+mod query;
+mod serve;
+mod telemetry;
+mod view;
+
+use std::process::ExitCode;
+
+use cli::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let Arguments { connection, command } = Arguments::parse();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(async {
+            match command {
+                Command::Serve(arguments) => serve::run(arguments).await,
+                Command::Client(command) => cli::run(connection, command).await,
+            }
+        }),
+        Err(error) => {
+            cli::output::talk(&format!("error: cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `hostel serve`: from the config to a host that listens, and to its end in good order.
+//!
+//! The order is an argument in itself. Every mistake in the config is told before the first socket opens; both sockets
+//! are bound before the host is put together, so that a taken port is found in milliseconds; nothing is answered
+//! before every handler that the config names is deployed. At the end the ingress goes first, then what is here is
+//! finished, and the admin API goes last, so that one can watch.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hostel_api::manifest::Manifest;
+use hostel_api::problem::Code;
+use hyper::body::Incoming;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use toml::Value;
+
+use crate::cli::ServeArguments;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::compose::{Host, compose};
+use crate::config::Config;
+use crate::config::load::{Mistake, Sources, load};
+use crate::deploy::Deployments;
+use crate::{admin, listener, telemetry};
+
+/// Runs a host until it is told to end. Prints its mistakes.
+pub(crate) async fn run(arguments: ServeArguments) -> ExitCode {
+    let config = match load(&sources(arguments)) {
+        Ok(config) => config,
+        Err(mistakes) => return told(&mistakes, ExitCode::from(2)),
+    };
+    telemetry::begin(&config.log);
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mistake) => told(&[mistake], ExitCode::FAILURE),
+    }
+}
+
+fn told(mistakes: &[Mistake], exit: ExitCode) -> ExitCode {
+    for mistake in mistakes {
+        if let Some(text) = Failure::coded(mistake.code, &mistake.text).render() {
+            output::talk(&text);
+        }
+    }
+    exit
+}
+
+fn sources(arguments: ServeArguments) -> Sources {
+    let ServeArguments { config, ingress, admin, data_dir, log, log_format, allow_remote } = arguments;
+    let text = |key, value: Option<String>| value.map(|value| (key, Value::String(value)));
+    let flags = [
+        text("ingress.listen", ingress.map(|address| address.to_string())),
+        text("admin.listen", admin.map(|address| address.to_string())),
+        text("data_dir", data_dir.map(|path| path.to_string_lossy().into_owned())),
+        text("log.filter", log),
+        text("log.format", log_format),
+    ];
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Sources { file: config, environment, flags: flags.into_iter().flatten().collect(), allow_remote }
+}
+
+async fn serve(config: Config) -> Result<(), Mistake> {
+    let mut signals = Signals::watch().map_err(|error| internal(&error))?;
+    usable(&config.data_dir)?;
+    let ingress_listener = bind(config.ingress.listen).await?;
+    let admin_listener = bind(config.admin.listen).await?;
+    let ingress_address = ingress_listener.local_addr().map_err(|error| internal(&error))?;
+    let admin_address = admin_listener.local_addr().map_err(|error| internal(&error))?;
+
+    let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
+    let host = compose(&config, &stopping)?;
+    for path in &config.handlers {
+        deploy(&host.deployments, &config, path).await?;
+    }
+    let ingress = tokio::spawn(serve_ingress(ingress_listener, &host, &config, stopping.clone()));
+    let admin = tokio::spawn(serve_admin(admin_listener, &host, &config, ended.clone()));
+    telemetry::ready(ingress_address, admin_address, &config.data_dir);
+
+    let name = signals.next().await;
+    telemetry::draining(name);
+    stopping.cancel();
+    let patience = config.shutdown_deadline.0;
+    let began = tokio::time::Instant::now();
+    let mut hurried = false;
+    tokio::select! {
+        // The task ends by itself within its own patience, and is joined here; a panic in it is no reason to stay.
+        _ = ingress => {}
+        _ = signals.next() => hurried = true,
+    }
+    let patience = patience.saturating_sub(began.elapsed());
+    let left = host
+        .drain(patience, async {
+            if !hurried {
+                signals.next().await;
+            }
+        })
+        .await;
+    telemetry::drained(left);
+    ended.cancel();
+    // As above.
+    let _ = admin.await;
+    Ok(())
+}
+
+fn serve_ingress(
+    listener: TcpListener,
+    host: &Host,
+    config: &Config,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let limits =
+        listener::Limits { connections: config.ingress.connections, head_timeout: config.ingress.head_timeout.0 };
+    let ingress = Arc::clone(&host.ingress);
+    let answer = move |request: http::Request<Incoming>| Arc::clone(&ingress).answer(request);
+    listener::serve(listener, limits, answer, (stop, config.shutdown_deadline.0))
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    host: &Host,
+    config: &Config,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let limits =
+        listener::Limits { connections: config.admin.connections, head_timeout: config.ingress.head_timeout.0 };
+    let router = TowerToHyperService::new(admin::router(Arc::clone(&host.admin)));
+    let answer = move |request: http::Request<Incoming>| {
+        let answer = hyper::service::Service::call(&router, request);
+        async move { answer.await.unwrap_or_else(|never| match never {}) }
+    };
+    // Nothing is waited for any more when this listener stops; what is open gets a moment to be written.
+    listener::serve(listener, limits, answer, (stop, std::time::Duration::from_secs(1)))
+}
+
+/// Makes the data directory, and proves that it can be written to before anything depends on it.
+fn usable(data_dir: &Path) -> Result<(), Mistake> {
+    let probe = data_dir.join(".probe");
+    std::fs::create_dir_all(data_dir)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| Mistake {
+            code: Code::DataDirectoryUnusable,
+            text: format!("cannot write to the data directory `{}`: {error}", data_dir.display()),
+        })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Mistake> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::AddrInUse => Code::AddressInUse,
+            _ => Code::BadConfigValue,
+        };
+        Mistake { code, text: format!("cannot listen on {address}: {error}") }
+    })
+}
+
+/// Deploys a handler that the config names, as a client would.
+async fn deploy(deployments: &Arc<Deployments>, config: &Config, path: &Path) -> Result<(), Mistake> {
+    let unreadable = |path: &Path, error: &io::Error| Mistake {
+        code: Code::FileUnreadable,
+        text: format!("cannot read `{}`: {error}", path.display()),
+    };
+    let bad = |text: String| Mistake { code: Code::MalformedDocument, text };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let mut manifest =
+        Manifest::from_toml(&text, &path.display().to_string()).map_err(|error| bad(error.to_string()))?;
+    let component = path.parent().unwrap_or(Path::new("")).join(&manifest.component);
+    let bytes = std::fs::read(&component).map_err(|error| unreadable(&component, &error))?;
+    let digest = hostel_runtime::digest(&bytes);
+    manifest.component = format!("sha256:{digest}");
+    let tenant = hostel_event::name::Tenant::new(&config.ingress.tenant).map_err(|error| bad(error.to_string()))?;
+    let deployed = async {
+        deployments.put_component(&tenant, digest, bytes.into()).await?;
+        deployments.deploy(&tenant, &manifest).await
+    };
+    match deployed.await {
+        Ok(_) => Ok(()),
+        Err(refusal) => {
+            let (code, detail) = crate::answer::refused(refusal);
+            Err(Mistake { code, text: format!("cannot deploy `{}`: {detail}", path.display()) })
+        }
+    }
+}
+
+fn internal(error: &io::Error) -> Mistake {
+    Mistake { code: Code::Internal, text: error.to_string() }
+}
+
+/// SIGTERM and SIGINT, both of which mean to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn watch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next of them, by name. Cancelling loses none.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The log lines of this crate, all of them, and where log lines go: stderr, for stdout is data.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{Log, LogFormat};
+
+/// Sends log lines to stderr from now on. Called once; a second call changes nothing.
+pub(crate) fn begin(log: &Log) {
+    let filter = EnvFilter::new(&log.filter);
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error means that log lines go somewhere already, which is what was asked for.
+    let _ = match log.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}
+
+/// The host listens and is ready.
+pub(crate) fn ready(ingress: SocketAddr, admin: SocketAddr, data_dir: &Path) {
+    tracing::info!(ingress = %format_args!("http://{ingress}"), admin = %format_args!("http://{admin}"), data_dir = %data_dir.display(), "ready");
+}
+
+/// The host was told to end.
+pub(crate) fn draining(signal: &str) {
+    tracing::info!(signal, "shutting down: no new events, finishing what is here; a second signal hurries");
+}
+
+/// The host has ended.
+pub(crate) fn drained(left: usize) {
+    match left {
+        0 => tracing::info!("all deliveries ended"),
+        left => tracing::error!(left, "deliveries were not finished and are lost with the memory broker"),
+    }
+}
+
+/// A handler was deployed or replaced.
+pub(crate) fn deployed(tenant: &str, handler: &str, version: &str, digest: &str) {
+    tracing::info!(tenant, handler, version, digest, "deployed");
+}
+
+/// A handler was taken away.
+pub(crate) fn undeployed(tenant: &str, handler: &str, discarded: usize) {
+    tracing::info!(tenant, handler, discarded, "undeployed");
+}
+
+/// A connection ended in an error, most often because its client left.
+pub(crate) fn connection_failed(peer: SocketAddr, error: &hyper::Error) {
+    tracing::debug!(%peer, %error, "connection ended");
+}
+
+/// The listener could not accept, most often for want of file descriptors.
+pub(crate) fn accept_failed(error: &std::io::Error) {
+    tracing::warn!(%error, "cannot accept a connection; waiting a moment");
+}
+
+/// A request failed for a reason that is the host's own.
+pub(crate) fn internal_error(detail: &str) {
+    tracing::error!(detail, "a request failed inside the host");
+}
