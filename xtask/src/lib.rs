@@ -1,0 +1,3 @@
+//! What the project's tests share with its chores: how the contract's digests are computed.
+
+pub mod wit;
