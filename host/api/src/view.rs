@@ -179,7 +179,7 @@ pub struct LogLineView {
     pub attempt: u32,
     /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
     pub level: String,
-    /// `logging`, `stdout` or `stderr`.
+    /// `logging`, `stdout`, `stderr`, or `host` for what the host says about the log itself.
     pub source: String,
     /// The context that the handler gave; may be empty.
     pub context: String,
@@ -243,6 +243,8 @@ pub struct SettlementView {
     pub attempts: u32,
     /// What they logged.
     pub log: Vec<LogLineView>,
+    /// Log lines that were not kept, or only in part.
+    pub log_cut: u64,
 }
 
 /// How an event ended for one subscription.

@@ -152,6 +152,8 @@ pub enum LogSource {
     Stdout,
     /// Standard error.
     Stderr,
+    /// The host, which has something to say about the log itself.
+    Host,
 }
 
 /// A line that a handler logged.
@@ -176,6 +178,20 @@ pub struct Log {
     pub lines: Vec<LogLine>,
     /// How many lines were not kept, or kept only in part, because the attempt logged more than it may.
     pub cut: u64,
+}
+
+impl Log {
+    /// A line that says how much was cut; `None` if nothing was.
+    #[must_use]
+    pub fn note(&self, at: Timestamp) -> Option<LogLine> {
+        let text = match self.cut {
+            0 => return None,
+            1 => "1 line was cut".to_owned(),
+            cut => format!("{cut} lines were cut"),
+        };
+        let text = format!("{text}: the handler logged more than `log_lines` and `log_bytes` in `[limits]` allow");
+        Some(LogLine { at, level: Level::Warn, source: LogSource::Host, context: String::new(), text })
+    }
 }
 
 /// What one attempt used.

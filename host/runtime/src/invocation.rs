@@ -128,7 +128,8 @@ impl<'a> Invocation<'a> {
 
     /// What kind of fault ended it.
     pub(crate) fn fault(&self, ended: &Ended) -> Fault {
-        let total = self.deadline.total();
+        // To the millisecond: an extension counts from whenever it was asked for.
+        let total = Duration::from_millis(u64::try_from(self.deadline.total().as_millis()).unwrap_or(u64::MAX));
         match ended {
             Ended::Failed(error) => {
                 let mut fault = fault(error, &self.store.data().limiter);

@@ -155,6 +155,7 @@ fn log_line(event: &EventId, subscription: &SubscriptionId, attempt: u32, line: 
         LogSource::Logging => "logging",
         LogSource::Stdout => "stdout",
         LogSource::Stderr => "stderr",
+        LogSource::Host => "host",
     };
     LogLineView {
         at: rfc3339(line.at.as_millis()),
@@ -189,5 +190,6 @@ pub(crate) fn settlement(event: &EventId, subscription: &SubscriptionId, progres
         reason,
         attempts: small(progress.attempts.len()),
         log: progress.attempts.iter().flat_map(|attempt| log(event, subscription, attempt)).collect(),
+        log_cut: progress.attempts.iter().map(|attempt| attempt.report.log.cut).sum(),
     }
 }

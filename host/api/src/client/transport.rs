@@ -76,6 +76,10 @@ pub enum ClientError {
     Invalid(String),
 }
 
+/// How long a connection is kept for another request. Shorter than the 75 seconds after which a host closes one, so that
+/// a request does not meet the end of its connection.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// A base URL that was checked: `http://host:port`, and perhaps a path before every other.
 #[derive(Debug, Clone)]
 pub(super) struct Base(String);
@@ -160,7 +164,10 @@ impl Transport {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
         connector.set_nodelay(true);
-        let http = HyperClient::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let http = HyperClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector);
         Self { http }
     }
 

@@ -11,7 +11,7 @@ use super::support::{
 };
 
 const LOOP: &str = "(loop $again (br $again)) unreachable";
-/// How late a guest may be stopped; the bound of issue 2.
+/// How late a guest may be stopped.
 const LATE: Duration = Duration::from_millis(100);
 
 #[tokio::test]

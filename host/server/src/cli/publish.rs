@@ -120,7 +120,11 @@ fn settlement(one: &SettlementView) -> String {
     let reason = one.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let head = text::line(&format!("{}  {outcome}, {attempts}{reason}", one.subscription));
     let log: String = one.log.iter().map(|line| format!("    {}\n", logs::brief(line))).collect();
-    format!("  {head}\n{log}")
+    let cut = match one.log_cut {
+        0 => String::new(),
+        cut => format!("    {} cut\n", text::counted(cut, "line")),
+    };
+    format!("  {head}\n{log}{cut}")
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -158,6 +162,7 @@ mod tests {
                     context: String::new(),
                     text: "hello".to_owned(),
                 }],
+                log_cut: 0,
             }],
         }
     }

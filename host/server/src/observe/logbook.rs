@@ -61,8 +61,9 @@ impl Default for LogBook {
 impl LogBook {
     /// Writes down what an attempt logged.
     pub(crate) fn write(&self, event: &Event, subscription: &SubscriptionId, attempt: &Attempt) {
-        let lines = &attempt.report.log.lines;
-        if lines.is_empty() {
+        let log = &attempt.report.log;
+        let note = log.note(log.lines.last().map_or(attempt.began, |last| last.at));
+        if log.lines.is_empty() && note.is_none() {
             return;
         }
         let entry = |line: &LogLine| {
@@ -74,7 +75,7 @@ impl LogBook {
                 line: line.clone(),
             })
         };
-        let entries: Vec<Arc<Entry>> = lines.iter().map(entry).collect();
+        let entries: Vec<Arc<Entry>> = log.lines.iter().chain(&note).map(entry).collect();
         let mut pages = self.pages.lock();
         for entry in entries {
             // Sent under the lock, so that a follower that also reads the book sees no line twice and misses none.
@@ -116,6 +117,10 @@ mod tests {
     use super::*;
 
     fn write(book: &LogBook, tenant: &str, handler: &str, texts: &[&str]) {
+        write_cut(book, tenant, handler, (texts, 0));
+    }
+
+    fn write_cut(book: &LogBook, tenant: &str, handler: &str, (texts, cut): (&[&str], u64)) {
         let (tenant, handler) = (Tenant::new(tenant).unwrap(), HandlerName::new(handler).unwrap());
         let subscription = SubscriptionId::new(&tenant, &handler, &Pattern::new("a").unwrap());
         let event = Event {
@@ -132,7 +137,7 @@ mod tests {
             context: String::new(),
             text: (*text).to_owned(),
         };
-        let log = Log { lines: texts.iter().map(line).collect(), cut: 0 };
+        let log = Log { lines: texts.iter().map(line).collect(), cut };
         let report = Report { outcome: Outcome::Ack, log, usage: Usage::default() };
         let version = Version::new("1").unwrap();
         book.write(&event, &subscription, &Attempt { number: 1, began: Timestamp::default(), version, report });
@@ -167,6 +172,14 @@ mod tests {
         assert_eq!(lines.last().unwrap(), "last");
         write(&book, "acme", "a", &[&"y".repeat(BYTES)]);
         assert_eq!(read(&book, None, usize::MAX).len(), 1);
+    }
+
+    #[test]
+    fn what_was_cut_is_noted() {
+        let book = LogBook::default();
+        write_cut(&book, "acme", "a", (&["kept"], 3));
+        let expected = "3 lines were cut: the handler logged more than `log_lines` and `log_bytes` in `[limits]` allow";
+        assert_eq!(read(&book, None, 10), ["kept", expected]);
     }
 
     #[tokio::test]
