@@ -1,0 +1,192 @@
+//! A host for a test.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use hostel_api::client::{Client, Publication, Target};
+use hostel_api::manifest::Manifest;
+use hostel_api::view::{HandlerView, SettledView};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::binary;
+
+/// How long anything that should happen may take. Far beyond what it does take, on a machine that does other things
+/// beside.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running host. Killed when it is dropped, with its data.
+pub struct Host {
+    /// Where its ingress listens.
+    pub ingress: SocketAddr,
+    /// Where its admin API listens.
+    pub admin: SocketAddr,
+    /// A client of tenant `default`.
+    pub client: Client,
+    child: Child,
+    data: TempDir,
+    /// Reads what the host says, to its end.
+    said: JoinHandle<String>,
+}
+
+impl Host {
+    /// Starts a host with its defaults.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts a host with this `hostel.toml`. It listens on ports that the system picks.
+    pub async fn start_with(config: &str) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        Self::start_in(data, config).await
+    }
+
+    /// Starts a host on the data of another.
+    pub async fn start_in(data: TempDir, config: &str) -> Self {
+        let file = data.path().join("hostel.toml");
+        std::fs::write(&file, config).expect("a config file");
+        let mut command = serve(data.path());
+        let mut child = command.arg("--config").arg(file).spawn().expect("the host starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let mut said = String::new();
+        let ready = async {
+            while let Some(line) = lines.next_line().await.expect("readable") {
+                said.push_str(&line);
+                said.push('\n');
+                if let Some(addresses) = addresses(&line) {
+                    return Some(addresses);
+                }
+            }
+            None
+        };
+        let ready = tokio::time::timeout(PATIENCE, ready).await.expect("the host is ready in time");
+        let Some((ingress, admin)) = ready else { panic!("the host did not start:\n{said}") };
+        let said = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        let target =
+            Target { admin: format!("http://{admin}"), ingress: format!("http://{ingress}"), tenant: "default".into() };
+        let client = Client::new(&target).expect("good addresses");
+        Self { ingress, admin, client, child, data, said }
+    }
+
+    /// Its process, for looking at what it uses.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the host runs")
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Its resident memory in bytes, from `/proc`.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the host runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says VmRSS");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// Deploys a handler from its manifest, with changes made to it first.
+    pub async fn deploy(&self, manifest: &Path, change: impl FnOnce(&mut Manifest)) -> HandlerView {
+        let text = std::fs::read_to_string(manifest).expect("a manifest");
+        let mut manifest_read = Manifest::from_toml(&text, "handler.toml").expect("a good manifest");
+        let path = manifest.parent().expect("a file is in a folder").join(&manifest_read.component);
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| {
+            panic!("`{}`: {error}; `cargo xtask guests` builds the sample handlers", path.display())
+        });
+        manifest_read.component = self.upload(bytes).await;
+        change(&mut manifest_read);
+        self.client.deploy(&manifest_read).await.expect("deployed").handler
+    }
+
+    /// Uploads a component and returns its digest.
+    pub async fn upload(&self, bytes: Vec<u8>) -> String {
+        let digest = digest(&bytes);
+        self.client.put_component(&digest, bytes.into()).await.expect("a good component").digest
+    }
+
+    /// Publishes and waits until the event is settled.
+    pub async fn publish_and_wait(&self, topic: &str, body: impl Into<Vec<u8>>) -> SettledView {
+        let publication = publication(topic, body);
+        let settled = self.client.publish_and_wait(&publication, PATIENCE).await.expect("published");
+        assert!(settled.settled, "not settled in time: {settled:?}");
+        settled
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Ends it in good order and returns what it said and its data, for another host to start on.
+    pub async fn stop(mut self) -> (String, TempDir) {
+        self.signal("TERM");
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("waited for");
+        (self.said.await.expect("read to its end"), self.data)
+    }
+
+    /// Waits for its end and returns how it ended and everything it said.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let status =
+            tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("waited for");
+        (status, self.said.await.expect("read to its end"))
+    }
+}
+
+/// `hostel serve` on ports that the system picks, with nothing from this process's environment.
+pub fn serve(data: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .env_clear()
+        .args(["serve", "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+        .arg("--data-dir")
+        .arg(data.join("data"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// A message for a topic.
+pub fn publication(topic: &str, body: impl Into<Vec<u8>>) -> Publication {
+    Publication { topic: topic.to_owned(), id: None, headers: Vec::new(), body: body.into().into() }
+}
+
+/// The SHA-256 of a component, as the API writes it.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+    }
+    text
+}
+
+/// The addresses in the line by which the host says that it is ready.
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    if !line.contains(r#""message":"ready""#) {
+        return None;
+    }
+    let address = |key: &str| {
+        let (_, rest) = line.split_once(&format!(r#""{key}":"http://"#))?;
+        rest.split_once('"')?.0.parse().ok()
+    };
+    Some((address("ingress")?, address("admin")?))
+}
