@@ -12,11 +12,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hostel_event::handler::Digest;
-use tracing::warn;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::runtime::RuntimeError;
+use crate::telemetry;
 
 /// What each tag begins with.
 const MAGIC: &[u8; 8] = b"hostelCC";
@@ -84,10 +84,7 @@ impl Cache {
             return None;
         }
         let code = self.verify(digest).and_then(|()| deserialize(engine, &path));
-        code.inspect_err(|reason| {
-            warn!(path = %path.display(), %reason, "cached code is not used; the component is compiled again");
-        })
-        .ok()
+        code.inspect_err(|reason| telemetry::cached_code_unusable(&path, reason)).ok()
     }
 
     /// Keeps the code of a component. A failure is only warned of.
@@ -101,7 +98,7 @@ impl Cache {
             .and_then(|()| self.write(&self.tag_path(digest), &tag))
             .and_then(|()| File::open(&self.dir)?.sync_all());
         if let Err(reason) = written {
-            warn!(dir = %self.dir.display(), %digest, %reason, "cannot cache compiled code; it is compiled again next time");
+            telemetry::code_not_cached(digest, &reason);
         }
     }
 
@@ -181,7 +178,7 @@ fn key(path: &Path) -> io::Result<Key> {
     match read_key(path) {
         Ok(Some(key)) => return Ok(key),
         Ok(None) => {
-            warn!(path = %path.display(), "the compile cache's key is damaged or others may read it; it is replaced");
+            telemetry::cache_key_replaced(path);
             fs::remove_file(path)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use tracing::warn;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::fault::FRAMES;
 use crate::settings::Settings;
+use crate::telemetry;
 
 /// Core instances in one component. A Rust guest has some 4, a Python guest, which links shared libraries inside
 /// itself, some 25.
@@ -35,16 +35,11 @@ pub(crate) fn build(settings: &Settings) -> wasmtime::Result<Engine> {
     let Err(no_scan) = scanning else { return scanning };
     let plain = Engine::new(config(settings).allocation_strategy(pool(settings, Enabled::No)));
     let Err(no_pool) = plain else {
-        tracing::debug!(reason = %format!("{no_scan:#}"), "the pool of sandboxes works without page scans");
+        telemetry::pool_without_scans(&no_scan);
         return plain;
     };
     let engine = Engine::new(config(settings).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
-    warn!(
-        invocations = settings.invocations,
-        memory_limit = settings.memory_limit,
-        reason = %format!("{no_pool:#}"),
-        "the machine cannot give a pool of sandboxes of this size; memory is allocated for each event, which is slower"
-    );
+    telemetry::no_pool(settings, &no_pool);
     Ok(engine)
 }
 

@@ -26,6 +26,7 @@ mod offer;
 mod runtime;
 mod settings;
 mod state;
+mod telemetry;
 mod ticker;
 mod world;
 

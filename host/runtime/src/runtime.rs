@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::ticker::Ticker;
 use crate::world::World;
-use crate::{capability, engine, offer};
+use crate::{capability, engine, offer, telemetry};
 
 /// Loads components and runs handlers. There is one in a host.
 pub struct Runtime {
@@ -159,7 +159,7 @@ impl Runtime {
         })?;
         match code.serialize() {
             Ok(image) => self.cache.store(digest, &image),
-            Err(error) => tracing::warn!(%digest, reason = %format!("{error:#}"), "cannot serialize compiled code"),
+            Err(error) => telemetry::code_not_cached(digest, &format_args!("{error:#}")),
         }
         Ok(code)
     }

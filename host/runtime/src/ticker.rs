@@ -11,6 +11,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use wasmtime::Engine;
 
+use crate::telemetry;
+
 /// Between ticks. A guest in a loop delays others on its worker by at most this; a shorter tick costs a wake-up of this
 /// thread more often.
 const TICK: Duration = Duration::from_millis(1);
@@ -72,7 +74,7 @@ impl Drop for Ticker {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the ticker's thread panicked; guests were not preempted since");
+            telemetry::ticker_panicked();
         }
     }
 }

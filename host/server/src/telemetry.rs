@@ -1,5 +1,6 @@
 //! The log lines of this crate, all of them, and where log lines go: stderr, for stdout is data.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,7 +12,9 @@ use crate::config::{Log, LogFormat};
 /// Sends log lines to stderr from now on. Called once; a second call changes nothing.
 pub(crate) fn begin(log: &Log) {
     let filter = EnvFilter::new(&log.filter);
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colour is for eyes, and for those who have not said that they want none (no-color.org).
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     // An error means that log lines go somewhere already, which is what was asked for.
     let _ = match log.format {
         LogFormat::Text => lines.try_init(),
