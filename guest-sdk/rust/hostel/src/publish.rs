@@ -101,8 +101,8 @@ impl Message {
 
     /// Gives the new event its id, by the header `Hostel-Id`.
     ///
-    /// The same id published twice within the host's window is one event. An id made from that of the event being
-    /// handled therefore keeps a retry from publishing twice.
+    /// Make it from the id of the event being handled, and what a retry publishes again has the same id as before: whoever
+    /// hears it can tell. A host whose broker remembers ids makes one event of the two; the memory broker does not.
     #[must_use]
     pub fn id(self, id: impl Into<String>) -> Self {
         self.header("Hostel-Id", id)

@@ -57,7 +57,7 @@ fn handle(event: hostel::Event) -> hostel::Result {
         course: &registration.course,
         text: format!("Welcome to {}, {name}!", registration.course),
     };
-    // Another attempt at the same event publishes under the same id, and so welcomes nobody twice.
+    // Another attempt at the same event publishes under the same id, by which its hearers know it.
     hostel::publish_message(WELCOMED, Message::json(&welcome)?.id(format!("welcome-{id}")))?;
     hostel::info!("registered a student for {}", registration.course);
     Ok(())

@@ -48,7 +48,7 @@ fn handle(event: hostel::Event) -> hostel::Result {
         None => format!("webhooks.{kind}"),
     };
 
-    // Another attempt at the same webhook publishes under the same id, and so routes nothing twice.
+    // Another attempt at the same webhook publishes under the same id, by which its hearers know it.
     let mut message = Message::new(event.body()).id(format!("webhook-{}", event.id())).header(TYPE, kind);
     for name in ["Content-Type", DELIVERY] {
         if let Some(value) = event.header(name) {
