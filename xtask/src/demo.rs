@@ -115,7 +115,7 @@ fn early_webhook(host: &Host, problems: &mut Vec<String>) -> Result<usize> {
     }
     let retried = |report: &Report| report.retried("webhook-router") > 0;
     let report = poll(host, retried).context("the webhook was not tried again")?;
-    println!("    attempts that are followed by another, so far: {}", report.retried("webhook-router"));
+    println!("    attempts repeated so far: {}", report.retried("webhook-router"));
     deploy(host, "webhook-router", &["--config", &format!("webhook-secret={SECRET}")])?;
     let report = poll(host, Report::is_idle).context("the webhook was not handled after its handler was set up")?;
     if report.dead_letters() > 0 {

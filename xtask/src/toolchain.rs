@@ -18,7 +18,7 @@ use crate::repository;
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// Picks a way by name, for those who test the ways themselves: `rustup` or `debian`.
-const WISH: &str = "HOSTEL_GUEST_TOOLCHAIN";
+const WISH: &str = "XTASK_GUEST_TOOLCHAIN";
 
 /// The compiler and its cargo, the library's sources, the linker, and the C library that Rust's own links to.
 const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19", "wasi-libc"];
