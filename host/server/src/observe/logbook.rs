@@ -77,10 +77,14 @@ impl LogBook {
         };
         let entries: Vec<Arc<Entry>> = log.lines.iter().chain(&note).map(entry).collect();
         let mut pages = self.pages.lock();
+        // Sent under the lock, so that a follower that also reads the book sees no line twice and misses none. Usually
+        // nobody follows; who begins to does so under the lock, too.
+        let followed = self.followers.receiver_count() > 0;
         for entry in entries {
-            // Sent under the lock, so that a follower that also reads the book sees no line twice and misses none.
-            // Nobody following is no error.
-            let _ = self.followers.send(Arc::clone(&entry));
+            if followed {
+                // The last follower may have left in between, which is no error.
+                let _ = self.followers.send(Arc::clone(&entry));
+            }
             pages.bytes += entry.bytes();
             pages.entries.push_back(entry);
         }
