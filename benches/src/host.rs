@@ -1,0 +1,157 @@
+//! The host of the HTTP rows: the binary `hostel`, as it is, on free ports and with data that is gone with it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use hostel_api::client::{Client, Target};
+use hostel_api::manifest::{Limits, Manifest, Settings, Subscription};
+
+use crate::scale::Scale;
+use crate::work;
+
+/// Between two looks at how many events are acknowledged. Short against a round, long against what a look costs.
+const LOOK: Duration = Duration::from_millis(1);
+/// Deliveries that may wait. More than a round publishes: publishers are faster than handlers here, and what they are
+/// ahead is to be handled within the round, not refused.
+const WINDOW: u32 = 1_000_000;
+
+/// A host that runs, with one handler.
+pub(crate) struct Host {
+    child: Child,
+    pub(crate) ingress: SocketAddr,
+    client: Client,
+    /// Its data; gone with this value.
+    _data: TempDir,
+}
+
+impl Host {
+    /// Starts a host with its defaults and waits until it listens.
+    pub(crate) fn start(program: &Path) -> Result<Self> {
+        let data = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .args(["serve", "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+            .arg("--data-dir")
+            .arg(data.path())
+            .current_dir(data.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        let mut lines = BufReader::new(child.stderr.take().context("the host has no standard error")?).lines();
+        let mut said = String::new();
+        let (ingress, admin) = loop {
+            let Some(line) = lines.next() else { bail!("the host ended; it said:\n{said}") };
+            let line = line?;
+            if let Some(addresses) = addresses(&line) {
+                break addresses;
+            }
+            said.push_str(&line);
+            said.push('\n');
+        };
+        // What the host says later is a fault, or its end. The thread ends with the host's output.
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).filter(|line| !is_talk(line)).for_each(|line| warn(&line));
+        });
+        let target = Target { admin, ingress: ingress.clone(), tenant: "default".to_owned() };
+        let ingress = ingress.trim_start_matches("http://").parse().context("the host's address")?;
+        Ok(Self { child, ingress, client: Client::new(&target)?, _data: data })
+    }
+
+    /// Deploys the component as the only handler.
+    pub(crate) async fn deploy(&self, component: &Path) -> Result<()> {
+        let bytes =
+            std::fs::read(component).with_context(|| format!("cannot read component `{}`", component.display()))?;
+        let digest = format!("sha256:{}", hostel_runtime::digest(&bytes));
+        self.client.put_component(&digest, bytes.into()).await?;
+        let window = std::num::NonZeroU32::new(WINDOW);
+        let manifest = Manifest {
+            name: "hello".to_owned(),
+            version: "1".to_owned(),
+            component: digest,
+            publish: Vec::new(),
+            subscriptions: vec![Subscription { pattern: work::PATTERN.to_owned(), window, ..Subscription::default() }],
+            limits: Limits::default(),
+            config: Settings::default(),
+        };
+        self.client.deploy(&manifest).await?;
+        Ok(())
+    }
+
+    /// How many events were acknowledged since the host started. Fails when one was tried again or given up.
+    pub(crate) async fn acked(&self) -> Result<usize> {
+        let subscriptions = self.client.subscriptions().await?;
+        let [own] = subscriptions.as_slice() else { bail!("the host has {} subscriptions", subscriptions.len()) };
+        let failed = own.retried + own.dead_lettered;
+        ensure!(failed == 0, "{failed} attempts failed");
+        Ok(usize::try_from(own.acked)?)
+    }
+
+    /// Waits until exactly `total` events were acknowledged.
+    pub(crate) async fn wait_until_acked(&self, total: usize) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let acked = self.acked().await?;
+            if acked >= total {
+                ensure!(acked == total, "{acked} events were acknowledged and {total} published");
+                return Ok(());
+            }
+            ensure!(began.elapsed() < Scale::PATIENCE, "{acked} of {total} events were acknowledged in time");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Host {
+    /// An error means that it has ended already.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the host listens, if a line of its log says so.
+fn addresses(line: &str) -> Option<(String, String)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields")?;
+    let text = |name: &str| fields.get(name)?.as_str().map(str::to_owned);
+    Some((text("ingress")?, text("admin")?))
+}
+
+/// Whether a line of the host's log is of no more than interest.
+fn is_talk(line: &str) -> bool {
+    let level =
+        serde_json::from_str::<Value>(line).ok().and_then(|line| line.get("level")?.as_str().map(str::to_owned));
+    level.is_some_and(|level| level == "INFO")
+}
+
+#[expect(clippy::print_stderr, reason = "what a host says against its measurement is for the person who runs it")]
+fn warn(line: &str) {
+    eprintln!("the host: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_says_where_the_host_listens_is_found() {
+        let line = r#"{"level":"INFO","fields":{"message":"ready","ingress":"http://a:1","admin":"http://b:2"}}"#;
+        assert_eq!(addresses(line), Some(("http://a:1".to_owned(), "http://b:2".to_owned())));
+        assert_eq!(addresses(r#"{"level":"INFO","fields":{"message":"deployed"}}"#), None);
+    }
+
+    #[test]
+    fn a_warning_is_more_than_talk() {
+        assert!(is_talk(r#"{"level":"INFO","fields":{"message":"deployed"}}"#));
+        assert!(!is_talk(r#"{"level":"WARN","fields":{"message":"no pool"}}"#));
+        assert!(!is_talk("thread panicked"));
+    }
+}

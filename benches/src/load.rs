@@ -1,0 +1,111 @@
+//! The load generator: some keep-alive connections, each of which sends its next request when the last was answered.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::work;
+
+/// What is sent, and what is expected.
+pub(crate) struct Load {
+    address: SocketAddr,
+    target: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+    status: StatusCode,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+type Wire = Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+impl Load {
+    /// The event as a `POST` of `target`, to be answered with `status`.
+    pub(crate) fn new(address: SocketAddr, target: &str, status: StatusCode) -> Result<Arc<Self>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(&address.to_string())?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(work::CONTENT_TYPE));
+        Ok(Arc::new(Self { address, target: target.parse()?, headers, body: work::body(), status }))
+    }
+
+    /// Sends one request and returns the size of the answer's body.
+    pub(crate) async fn probe(&self) -> Result<usize> {
+        let (mut sender, wire) = self.connect().await?;
+        tokio::select! {
+            answer = self.ask(&mut sender) => answer,
+            _ = wire => bail!("`{}` closed the connection", self.address),
+        }
+    }
+
+    /// Sends `requests` in all over `connections`, which are open before the clock starts. Says when it started; it has
+    /// ended when this returns.
+    pub(crate) async fn run(self: &Arc<Self>, connections: usize, requests: usize) -> Result<Instant> {
+        let mut opened = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            opened.push(self.connect().await?);
+        }
+        let sent = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        let began = Instant::now();
+        for (sender, wire) in opened {
+            tasks.spawn(Arc::clone(self).repeat((sender, wire), Arc::clone(&sent), requests));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        Ok(began)
+    }
+
+    /// Asks and reads answers in one task, so that no request waits for another task to be woken.
+    async fn repeat(
+        self: Arc<Self>,
+        (mut sender, wire): (Sender, Wire),
+        sent: Arc<AtomicUsize>,
+        requests: usize,
+    ) -> Result<()> {
+        let asking = async {
+            while sent.fetch_add(1, Ordering::Relaxed) < requests {
+                self.ask(&mut sender).await?;
+            }
+            Ok(())
+        };
+        let (asking, wire) = (pin!(asking), pin!(wire));
+        tokio::select! {
+            biased;
+            done = asking => done,
+            _ = wire => bail!("`{}` closed a connection", self.address),
+        }
+    }
+
+    async fn connect(&self) -> Result<(Sender, Wire)> {
+        let stream = TcpStream::connect(self.address).await;
+        let stream = stream.with_context(|| format!("cannot connect to `{}`", self.address))?;
+        stream.set_nodelay(true)?;
+        Ok(http1::handshake(TokioIo::new(stream)).await?)
+    }
+
+    async fn ask(&self, sender: &mut Sender) -> Result<usize> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = Method::POST;
+        request.uri_mut().clone_from(&self.target);
+        request.headers_mut().clone_from(&self.headers);
+        sender.ready().await?;
+        let answer: Response<Incoming> = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        ensure!(status == self.status, "`{}` answered {status}: {}", self.target, String::from_utf8_lossy(&body));
+        Ok(body.len())
+    }
+}
