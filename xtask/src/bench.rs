@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// Only see whether it runs: few rounds of few events. The figures mean little.
     #[arg(long)]
     quick: bool,
+    /// Only the rows in whose name this stands, such as `64 connections`.
+    #[arg(long)]
+    only: Option<String>,
     /// Also write the figures, with those of each round, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -29,6 +32,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     bench.arg("run").arg("--hostel").arg(built.join("hostel")).arg("--component").arg(hello);
     if options.quick {
         bench.arg("--quick");
+    }
+    if let Some(only) = &options.only {
+        bench.args(["--only", only]);
     }
     if let Some(path) = &options.json {
         // The program runs in the repository's root, whoever calls us where.
