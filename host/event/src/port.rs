@@ -15,4 +15,4 @@ pub use clock::Clock;
 pub use invoke::{Call, EarlyAck, Invoke};
 pub use observe::{Observe, Settled};
 pub use publish::{Publication, Publish, PublishError};
-pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Watch};
+pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Value, Watch};

@@ -28,8 +28,23 @@ pub struct Service {
 pub struct Endpoint {
     /// Such as `Greeter.Hello`.
     pub name: String,
+    /// What it takes, where its owner says.
+    pub request: Option<Value>,
+    /// What it answers, where its owner says.
+    pub response: Option<Value>,
     /// Of this endpoint.
     pub metadata: Metadata,
+}
+
+/// The shape of what an endpoint takes or answers, in its owner's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Value {
+    /// Such as `name`.
+    pub name: String,
+    /// Such as `string`.
+    pub kind: String,
+    /// Its parts.
+    pub values: Vec<Value>,
 }
 
 /// One process that offers a service.
@@ -87,6 +102,10 @@ pub enum RegistryError {
 pub trait Watch: Send {
     /// Waits for the next change; `None` once the registry has closed. Cancelling loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Option<Change>>;
+
+    /// How many changes this watcher has lost so far because it was too slow, the oldest first. When the number has
+    /// grown, what the watcher knows is out of date and has to be read anew.
+    fn lost(&self) -> u64;
 }
 
 /// Knows who is there.
