@@ -285,7 +285,7 @@ async fn what_is_no_http_is_refused() {
     check(b"POST /topics/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nhi").await;
     let broken = b"POST /topics/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n";
     let answer = exchange(host.ingress, broken).await.unwrap();
-    assert_eq!((answer.status, problem(&answer).code.as_str()), (408, "E0020"));
+    assert_eq!((answer.status, problem(&answer).code.as_str()), (400, "E0023"));
     assert!(problem(&answer).detail.starts_with("the body did not arrive whole: "), "{}", answer.body);
 }
 

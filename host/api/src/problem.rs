@@ -153,6 +153,8 @@ codes! {
         "send the bytes whose SHA-256 stands in the path";
     MalformedQuery, "E0022", 400, "malformed query parameter",
         "correct the parameter that the error names";
+    BrokenBody, "E0023", 400, "broken body",
+        "send the whole body, as long as `Content-Length` says or in well-formed chunks";
     UnknownConfigKey, "E0030", 500, "unknown config key",
         "correct or remove the key that the error names";
     BadConfigValue, "E0031", 500, "bad config value",

@@ -33,7 +33,7 @@ where
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large().closing()),
         Ok(Err(error)) => {
             let text = format!("the body did not arrive whole: {}", root(&*error));
-            Err(Failure::new(Code::RequestTooSlow, text).closing())
+            Err(Failure::new(Code::BrokenBody, text).closing())
         }
         Err(_) => {
             let text = format!("the body did not arrive within {}", Span(bounds.time));
