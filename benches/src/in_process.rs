@@ -138,7 +138,7 @@ impl Rig {
             observe,
             publish: Arc::clone(&publish),
             guarantees: broker.guarantees(),
-            capacity: hostel_runtime::Settings::INVOCATIONS,
+            capacity: hostel_runtime::Settings::invocations_here(),
             seed: rand::random(),
         };
         let dispatcher = tokio.block_on(async { Dispatcher::new(parts) });

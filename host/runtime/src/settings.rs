@@ -22,8 +22,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Invocations at the same time unless set otherwise. Arbitrary: far more than cores, for guests that wait.
-    pub const INVOCATIONS: usize = 256;
+    /// Invocations at the same time for each core unless set otherwise. Arbitrary: far more than run at once, for guests
+    /// that wait.
+    pub const INVOCATIONS_PER_CORE: usize = 128;
+    /// The most invocations at the same time unless set otherwise: their sandboxes, with four memories of 4 GiB each,
+    /// reserve 32 TiB of the 128 TiB that a process can address.
+    pub const INVOCATIONS_LIMIT: usize = 2048;
     /// The largest memory unless set otherwise. Arbitrary: a Python guest with a large library fits.
     pub const MEMORY_LIMIT: usize = 512 * 1024 * 1024;
     /// The stack unless set otherwise: wasmtime's own default, which the common tool chains are tested with.
@@ -33,12 +37,19 @@ impl Settings {
     /// The most bytes in one call unless set otherwise: sixteen times the largest body of the default settings.
     pub const TRANSFER_LIMIT: usize = 16 * 1024 * 1024;
 
+    /// Invocations at the same time unless set otherwise, on this machine.
+    #[must_use]
+    pub fn invocations_here() -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        cores.saturating_mul(Self::INVOCATIONS_PER_CORE).min(Self::INVOCATIONS_LIMIT)
+    }
+
     /// Defaults, with compiled code kept in `cache_dir`.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
         Self {
             cache_dir,
-            invocations: Self::INVOCATIONS,
+            invocations: Self::invocations_here(),
             memory_limit: Self::MEMORY_LIMIT,
             stack: Self::STACK,
             component_limit: Self::COMPONENT_LIMIT,

@@ -152,7 +152,7 @@ impl Default for Admin {
 impl Default for Runtime {
     fn default() -> Self {
         Self {
-            invocations: hostel_runtime::Settings::INVOCATIONS,
+            invocations: hostel_runtime::Settings::invocations_here(),
             memory_limit: ByteSize(hostel_runtime::Settings::MEMORY_LIMIT as u64),
         }
     }
