@@ -28,6 +28,12 @@ pub fn binary() -> PathBuf {
     beside
 }
 
+/// `short`, or `long` in the run of `cargo xtask test --long`: how often a test repeats what could go wrong.
+#[must_use]
+pub fn times<T>(short: T, long: T) -> T {
+    if std::env::var_os("HOSTEL_LONG_TESTS").is_some_and(|value| value == "1") { long } else { short }
+}
+
 /// The repository.
 #[must_use]
 pub fn repository() -> PathBuf {

@@ -13,7 +13,7 @@ use hostel_api::client::{Client, ClientError, Publication, Target};
 use hostel_api::manifest::Manifest;
 use hostel_api::view::{SettledView, SettlementOutcome, SettlementView, SubscriptionView};
 use hostel_tests::host::{Host, PATIENCE, publication};
-use hostel_tests::sample;
+use hostel_tests::{sample, times};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -38,7 +38,6 @@ struct Published {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_events_from_64_publishers_are_handled_exactly_once() {
-    const LOAD: Load = Load { events: 100_000, publishers: 64 };
     /// Thousands of events until every book of the host is as full as it gets.
     const WARM_UP: usize = 10;
     /// What they may take: ten thousand lines of the log book, and as many sandboxes as run at once. Before bodies were
@@ -46,29 +45,31 @@ async fn a_hundred_thousand_events_from_64_publishers_are_handled_exactly_once()
     const BOOKS: u64 = 32 * MIB;
     /// What the allocator's arenas may still grow by after that.
     const MARGIN: u64 = 8 * MIB;
-    /// What memory may grow by over the second half. A hundred bytes left behind by each event would be 4.8 MiB.
+    /// What memory may grow by over the second half. A hundred bytes left behind by each of a hundred
+    /// thousand events would be 4.8 MiB.
     const LATE_MARGIN: u64 = 4 * MIB;
 
+    let load = Load { events: times(100_000, 1_000_000), publishers: 64 };
     let host = Arc::new(Host::start().await);
     host.deploy(&sample("rust/hello"), |_| ()).await;
 
     let (cold, began) = (host.resident(), Instant::now());
-    let published = publish(&host, LOAD, 1).await;
+    let published = publish(&host, load, 1).await;
     let took = began.elapsed();
 
     let (first, second) = published.resident.split_at(published.resident.len() / 2);
     let most = |samples: &[u64]| samples.iter().max().copied().expect("samples");
     let (warm, first, second) = (first[WARM_UP - 1], most(&first[WARM_UP - 1..]), most(second));
     let kib = [cold, warm, first, second].map(|bytes| bytes / 1024);
-    let rate = u128::from(LOAD.events) * 1000 / took.as_millis();
+    let rate = u128::from(load.events) * 1000 / took.as_millis();
     eprintln!("{took:?}, {rate} events a second; resident KiB when cold, when warm, at most in each half: {kib:?}");
-    assert_eq!(published.ids.len() as u64, LOAD.events, "each event has an id of its own");
-    assert_eq!(published.by_handler["hello"], LOAD.events);
+    assert_eq!(published.ids.len() as u64, load.events, "each event has an id of its own");
+    assert_eq!(published.by_handler["hello"], load.events);
     assert!(warm <= cold + BOOKS, "{cold} bytes and then {warm}");
     assert!(first.max(second) <= warm + MARGIN, "{:?}", published.resident);
     assert!(second <= first + LATE_MARGIN, "{:?}", published.resident);
     let [hello] = &quiet(&host).await[..] else { panic!("one subscription") };
-    assert_counts(hello, LOAD.events);
+    assert_counts(hello, load.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,10 +13,12 @@ use hostel_api::client::{Item, LogQuery};
 use hostel_api::manifest::Manifest;
 use hostel_api::view::{AttemptView, DeadLetterView, LogLineView, SettledView, SettlementOutcome, SettlementView};
 use hostel_tests::host::{Host, PATIENCE};
-use hostel_tests::sample;
-use tokio::sync::Semaphore;
+use hostel_tests::{sample, times};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
+/// Held by the tests that keep all cores busy or look at the time: they would spoil one another's figures.
+static ALONE: Mutex<()> = Mutex::const_new(());
 const MIB: u64 = 1024 * 1024;
 /// What the manifest of `hostile` gives it.
 const MEMORY: u64 = 64 * MIB;
@@ -114,6 +116,7 @@ fn every_behaviour_of_the_fixture_has_a_case() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_behaviour_has_its_own_outcome_in_time_while_others_are_served() {
+    let _alone = ALONE.lock().await;
     let host = Arc::new(started().await);
     let served = Served::begin(&host);
     for case in &CASES {
@@ -127,12 +130,12 @@ async fn each_behaviour_has_its_own_outcome_in_time_while_others_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_all_behaviours_leaves_the_memory_as_it_was() {
     const ABREAST: usize = 8;
-    const ROUNDS: usize = 3;
     /// Rounds until the books are full and the pool has used as many sandboxes as it will.
     const WARM_UP: usize = 2;
     /// What an allocator keeps back and what the host may hold of the dead letters that it keeps.
     const MARGIN: u64 = 32 * MIB;
 
+    let _alone = ALONE.lock().await;
     let host = Arc::new(started().await);
     let served = Served::begin(&host);
     for _ in 0..WARM_UP {
@@ -140,7 +143,7 @@ async fn a_storm_of_all_behaviours_leaves_the_memory_as_it_was() {
     }
     let before = host.resident();
     let mut most = before;
-    for _ in 0..ROUNDS {
+    for _ in 0..times(3, 30) {
         storm(&host, ABREAST).await;
         most = most.max(host.resident());
     }

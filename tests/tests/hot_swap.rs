@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hostel_api::manifest::Manifest;
 use hostel_api::view::SettlementOutcome;
 use hostel_tests::host::Host;
-use hostel_tests::sample;
+use hostel_tests::{sample, times};
 
 fn version(number: u32) -> impl FnOnce(&mut Manifest) {
     move |manifest| manifest.version = format!("{number}.0.0")
@@ -18,9 +18,9 @@ fn version(number: u32) -> impl FnOnce(&mut Manifest) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swapping_versions_under_load_loses_nothing() {
-    const SWAPS: u32 = 20;
     const PUBLISHERS: usize = 8;
 
+    let swaps = times(20, 200);
     let host = Arc::new(Host::start().await);
     host.deploy(&sample("rust/hello"), version(0)).await;
     let (stop, published) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -36,7 +36,7 @@ async fn swapping_versions_under_load_loses_nothing() {
         }
     };
     let publishers: Vec<_> = (0..PUBLISHERS).map(|_| tokio::spawn(publish())).collect();
-    for number in 1..=SWAPS {
+    for number in 1..=swaps {
         let seen = published.load(Ordering::Relaxed);
         host.deploy(&sample("rust/hello"), version(number)).await;
         // Each version serves for a while before the next one comes.
@@ -51,7 +51,7 @@ async fn swapping_versions_under_load_loses_nothing() {
     let published = published.load(Ordering::Relaxed);
     let subscriptions = host.client.subscriptions().await.expect("listed");
     assert_eq!((subscriptions[0].delivered, subscriptions[0].acked), (published, published));
-    assert_eq!(host.client.handler("hello").await.expect("deployed").version, format!("{SWAPS}.0.0"));
+    assert_eq!(host.client.handler("hello").await.expect("deployed").version, format!("{swaps}.0.0"));
 }
 
 #[tokio::test]
