@@ -50,7 +50,8 @@ pub(crate) struct Limits {
 
 /// Serves connections until `stop`, and then until those that are open have ended, or `patience` is over.
 ///
-/// A connection in the middle of a request finishes it; one that is idle is closed at once. Not safe to cancel.
+/// A connection in the middle of a request finishes it; one that is idle is closed at once. Who is not done when
+/// `patience` is over is cut off, as everyone is when this is cancelled.
 pub(crate) async fn serve<S, F>(
     listener: TcpListener,
     limits: Limits,
@@ -63,6 +64,9 @@ pub(crate) async fn serve<S, F>(
     let free = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     let graceful = GracefulShutdown::new();
+    let cut = CancellationToken::new();
+    // Whoever drops this future drops its connections with it.
+    let _cut_with_us = cut.clone().drop_guard();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -86,7 +90,7 @@ pub(crate) async fn serve<S, F>(
             }
         });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), answer));
-        let stop = stop.clone();
+        let (stop, cut) = (stop.clone(), cut.clone());
         tasks.spawn(async move {
             tokio::select! {
                 ended = connection => {
@@ -95,18 +99,21 @@ pub(crate) async fn serve<S, F>(
                     }
                 }
                 () = cut_off(&stop, &follows) => {}
+                () = cut.cancelled() => {}
             }
             drop(place);
         });
     }
     drop(listener);
     tasks.close();
-    // Who is not done by then is cut off when the process ends.
-    let _ = tokio::time::timeout(patience, async {
+    let ended = tokio::time::timeout(patience, async {
         graceful.shutdown().await;
         tasks.wait().await;
-    })
-    .await;
+    });
+    if ended.await.is_err() {
+        cut.cancel();
+        tasks.wait().await;
+    }
 }
 
 /// Resolves some time after the stop for a client that follows a stream, and never for any other. The stream itself

@@ -81,7 +81,7 @@ async fn serve(config: Config) -> Result<(), Mistake> {
     for path in &config.handlers {
         deploy(&host.deployments, &config, path).await?;
     }
-    let ingress = tokio::spawn(serve_ingress(ingress_listener, &host, &config, stopping.clone()));
+    let mut ingress = tokio::spawn(serve_ingress(ingress_listener, &host, &config, stopping.clone()));
     let admin = tokio::spawn(serve_admin(admin_listener, &host, &config, ended.clone()));
     telemetry::ready(ingress_address, admin_address, &config.data_dir);
 
@@ -93,8 +93,13 @@ async fn serve(config: Config) -> Result<(), Mistake> {
     let mut hurried = false;
     tokio::select! {
         // The task ends by itself within its own patience, and is joined here; a panic in it is no reason to stay.
-        _ = ingress => {}
-        _ = signals.next() => hurried = true,
+        _ = &mut ingress => {}
+        _ = signals.next() => {
+            hurried = true;
+            ingress.abort();
+            // Joined: what it had open is cut off, and nothing comes in from outside any more.
+            let _ = ingress.await;
+        }
     }
     let patience = patience.saturating_sub(began.elapsed());
     let left = host
@@ -117,8 +122,7 @@ fn serve_ingress(
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    let limits =
-        listener::Limits { connections: config.ingress.connections, head_timeout: config.ingress.head_timeout.0 };
+    let limits = limits(config, config.ingress.connections);
     let ingress = Arc::clone(&host.ingress);
     let answer = move |request: http::Request<Incoming>| Arc::clone(&ingress).answer(request);
     listener::serve(listener, limits, answer, (stop, config.shutdown_deadline.0))
@@ -130,8 +134,7 @@ fn serve_admin(
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    let limits =
-        listener::Limits { connections: config.admin.connections, head_timeout: config.ingress.head_timeout.0 };
+    let limits = limits(config, config.admin.connections);
     let router = TowerToHyperService::new(admin::router(Arc::clone(&host.admin)));
     let answer = move |request: http::Request<Incoming>| {
         let answer = hyper::service::Service::call(&router, request);
@@ -139,6 +142,10 @@ fn serve_admin(
     };
     // Nothing is waited for any more when this listener stops; what is open gets a moment to be written.
     listener::serve(listener, limits, answer, (stop, std::time::Duration::from_secs(1)))
+}
+
+fn limits(config: &Config, connections: usize) -> listener::Limits {
+    listener::Limits { connections, head_timeout: config.ingress.head_timeout.0 }
 }
 
 /// Makes the data directory, and proves that it can be written to before anything depends on it.
