@@ -90,7 +90,7 @@ impl Deployments {
         digest: Digest,
         bytes: bytes::Bytes,
     ) -> Result<(Arc<Component>, bool), Refusal> {
-        let found = hostel_runtime::digest(&bytes);
+        let found = components::digest(bytes.clone()).await?;
         if found != digest {
             return Err(Refusal::Digest { expected: digest, found });
         }

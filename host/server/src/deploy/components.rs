@@ -36,12 +36,15 @@ impl Components {
     /// The bytes, if they are kept and whole.
     pub(super) async fn read(&self, tenant: &Tenant, digest: &Digest) -> Result<Option<Bytes>, Refusal> {
         let path = self.path(tenant, digest);
-        match tokio::fs::read(&path).await {
-            Ok(bytes) if hostel_runtime::digest(&bytes) == *digest => Ok(Some(bytes.into())),
-            Ok(_) => Err(Refusal::Internal(format!("`{}` is damaged; deploy the component again", path.display()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Refusal::Internal(format!("cannot read `{}`: {error}", path.display()))),
+        let bytes = match tokio::fs::read(&path).await {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Refusal::Internal(format!("cannot read `{}`: {error}", path.display()))),
+        };
+        if self::digest(bytes.clone()).await? != *digest {
+            return Err(Refusal::Internal(format!("`{}` is damaged; deploy the component again", path.display())));
         }
+        Ok(Some(bytes))
     }
 
     pub(super) async fn keep(&self, tenant: &Tenant, digest: &Digest, bytes: &Bytes) -> Result<(), Refusal> {
@@ -57,6 +60,12 @@ impl Components {
             Err(error) => Err(failed(&error)),
         }
     }
+}
+
+/// The digest of a component. Tens of megabytes take tens of milliseconds, for which no worker must be kept from events.
+pub(super) async fn digest(bytes: Bytes) -> Result<Digest, Refusal> {
+    let hashed = tokio::task::spawn_blocking(move || hostel_runtime::digest(&bytes)).await;
+    hashed.map_err(|error| Refusal::Internal(error.to_string()))
 }
 
 fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
@@ -85,17 +94,13 @@ fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn digest(bytes: &[u8]) -> Digest {
-        hostel_runtime::digest(bytes)
-    }
-
     #[tokio::test]
     async fn what_is_kept_is_read_by_its_tenant_alone() {
         let folder = tempfile::tempdir().unwrap();
         let components = Components::open(folder.path().join("components")).unwrap();
         let (acme, rival) = (Tenant::new("acme").unwrap(), Tenant::new("rival").unwrap());
         let bytes = Bytes::from_static(b"wasm");
-        let digest = digest(&bytes);
+        let digest = hostel_runtime::digest(&bytes);
         assert!(!components.has(&acme, &digest).await);
         components.keep(&acme, &digest, &bytes).await.unwrap();
         components.keep(&acme, &digest, &bytes).await.unwrap();
@@ -112,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let components = Components::open(folder.path().to_owned()).unwrap();
         let acme = Tenant::new("acme").unwrap();
-        let digest = digest(b"wasm");
+        let digest = hostel_runtime::digest(b"wasm");
         components.keep(&acme, &digest, &Bytes::from_static(b"wasm")).await.unwrap();
         std::fs::write(components.path(&acme, &digest), b"was").unwrap();
         let refusal = components.read(&acme, &digest).await.unwrap_err().to_string();
