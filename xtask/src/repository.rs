@@ -2,11 +2,21 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The repository's root: the folder that holds this crate's folder.
+///
+/// Cargo says at run time where that is. What it said at compile time may be another clone's: cargo takes clones that
+/// share a target directory for one.
+static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
+    here.parent().map_or_else(|| here.clone(), Path::to_owned)
+});
+
+/// The repository's root.
 pub(crate) fn root() -> &'static Path {
-    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
-    this.parent().unwrap_or(this)
+    &ROOT
 }
 
 /// Where cargo puts what it builds.
