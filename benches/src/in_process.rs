@@ -26,7 +26,7 @@ use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Attempt, Outcome};
 use hostel_event::pattern::Pattern;
 use hostel_event::port::{Broker, Call, Clock, EarlyAck, Invoke, Observe, Publication, Publish, Settled};
-use hostel_event::subscription::{Subscription, SubscriptionId};
+use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
 use hostel_runtime::{Guest, Runtime};
@@ -124,7 +124,13 @@ impl Rig {
         let ids = Ids::new(Arc::clone(&clock), rand::random::<Entropy>);
         let settlements = Arc::new(Settlements::new());
         let observe: Arc<dyn Observe> = Arc::<Settlements>::clone(&settlements);
-        let settings = memory::Settings { bytes: BROKER_BYTES, dead_letters: 1, dead_letter_bytes: BROKER_BYTES };
+        let settings = memory::Settings {
+            bytes: BROKER_BYTES,
+            dead_letters: 1,
+            dead_letter_bytes: BROKER_BYTES,
+            choice: memory::Choice::LeastLoaded,
+            seed: 1,
+        };
         let broker: Arc<dyn Broker> = Arc::new(Memory::new(settings, Arc::clone(&clock), ids.clone()));
         let publish: Arc<dyn Publish> = Arc::new(Admission::new(admit::Parts {
             broker: Arc::clone(&broker),
@@ -215,7 +221,13 @@ fn publication(tenant: &Tenant) -> Result<Publication> {
     let mut headers = Headers::new();
     headers.append("content-type", work::CONTENT_TYPE)?;
     let message = Message { headers, body: work::body() };
-    Ok(Publication { tenant: tenant.clone(), topic: Topic::new(work::TOPIC)?, id: None, message })
+    Ok(Publication {
+        tenant: tenant.clone(),
+        topic: Topic::new(work::TOPIC)?,
+        id: None,
+        audience: Audience::Everyone,
+        message,
+    })
 }
 
 /// Publishes until `events` were published by all who take their turns from `next`.

@@ -5,14 +5,18 @@
 //! events together take `Settings::bytes`, a publish is refused whole and its publisher told to come again.
 //!
 //! A publish takes the table of subscriptions for reading only, so publishers do not wait for one another.
+//!
+//! A token that is dropped unused gives the event up, unless its subscription has ended and was a member of a queue
+//! group: then another member gets it.
 
+mod choice;
 mod dead_letters;
 mod token;
 
 use std::collections::HashMap;
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -26,8 +30,10 @@ use hostel_event::port::{
     Broker, Clock, DeadLetters, Guarantees, PublishError, Receipt, Sink, SubscribeError, Unsubscribed,
 };
 use hostel_event::routes::Routes;
-use hostel_event::subscription::{Subscription, SubscriptionId};
+use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
 
+pub use choice::Choice;
+use choice::Chooser;
 use dead_letters::Graveyard;
 use token::{Kept, Token};
 
@@ -44,6 +50,10 @@ pub struct Settings {
     pub dead_letters: usize,
     /// Bytes of all dead letters; the oldest go first.
     pub dead_letter_bytes: usize,
+    /// How a queue group chooses among its members.
+    pub choice: Choice,
+    /// Where the lots of that choice begin.
+    pub seed: u64,
 }
 
 /// The memory broker. Cheap to clone; all clones are the same broker.
@@ -57,6 +67,7 @@ pub(crate) struct Shared {
     table: RwLock<Table>,
     /// Bytes of all events that are not settled.
     bytes: AtomicUsize,
+    chooser: Chooser,
     graveyard: Graveyard,
 }
 
@@ -66,23 +77,48 @@ struct Table {
     entries: HashMap<SubscriptionId, Arc<Entry>>,
 }
 
-/// A subscription and how many of its deliveries are out.
+/// A subscription under the rules of now.
 pub(crate) struct Entry {
     subscription: Arc<Subscription>,
     sink: Arc<dyn Sink>,
-    /// Shared with the entry that replaces this one when the subscription changes.
-    out: Arc<AtomicUsize>,
+    account: Arc<Account>,
+}
+
+/// What there is of a subscription, whichever rules it goes by; shared by the entries that replace one another.
+#[derive(Default)]
+struct Account {
+    /// Its deliveries that are out.
+    out: AtomicUsize,
+    /// Whose turn it is in the queue group of which this is the first member.
+    turn: AtomicUsize,
+    /// It has ended.
+    ended: AtomicBool,
+    /// What it had when it ended and another member of its queue group has now.
+    handed_over: AtomicUsize,
 }
 
 impl Entry {
     /// Takes one place in the window, if there is one.
     fn reserve(&self) -> bool {
         let window = self.subscription.window;
-        self.out.fetch_update(Ordering::AcqRel, Ordering::Acquire, |out| (out < window).then_some(out + 1)).is_ok()
+        self.account
+            .out
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |out| (out < window).then_some(out + 1))
+            .is_ok()
+    }
+
+    /// Takes a place even beyond the window: what comes from another member of the group was taken on by the group.
+    fn reserve_beyond(&self) {
+        self.account.out.fetch_add(1, Ordering::AcqRel);
     }
 
     fn release(&self) {
-        self.out.fetch_sub(1, Ordering::AcqRel);
+        self.account.out.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// How busy it is: its deliveries out for each that may run at the same time. In 1/1024.
+    fn load(&self) -> usize {
+        self.account.out.load(Ordering::Acquire).saturating_mul(1024) / self.subscription.concurrency.max(1)
     }
 }
 
@@ -91,7 +127,8 @@ impl Memory {
     #[must_use]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, ids: Ids) -> Self {
         let graveyard = Graveyard::new(settings, clock, ids);
-        let shared = Shared { settings, table: RwLock::default(), bytes: AtomicUsize::new(0), graveyard };
+        let chooser = Chooser::new(settings.choice, settings.seed);
+        let shared = Shared { settings, table: RwLock::default(), bytes: AtomicUsize::new(0), chooser, graveyard };
         Self { shared: Arc::new(shared) }
     }
 
@@ -101,9 +138,12 @@ impl Memory {
         self.shared.bytes.load(Ordering::Acquire)
     }
 
-    fn keep(&self, event: Arc<Event>) -> Result<Receipt, PublishError> {
+    fn keep(&self, event: Arc<Event>, audience: &Audience) -> Result<Receipt, PublishError> {
         let table = self.shared.table.read();
-        let chosen = table.routes.get(&event.tenant).map(|routes| choose(routes, &event)).unwrap_or_default();
+        let chosen = match table.routes.get(&event.tenant) {
+            Some(routes) => choose(routes, &event, audience, &self.shared.chooser),
+            None => Vec::new(),
+        };
         let mut receipt = Receipt { id: event.id.clone(), subscriptions: Vec::with_capacity(chosen.len()) };
         if chosen.is_empty() {
             return Ok(receipt);
@@ -114,20 +154,9 @@ impl Memory {
         // or not at all.
         for entry in chosen {
             receipt.subscriptions.push(entry.subscription.id.clone());
-            self.deliver(entry, &kept);
+            deliver(&self.shared, entry, &kept);
         }
         Ok(receipt)
-    }
-
-    /// Hands over a delivery for which a place is reserved.
-    fn deliver(&self, entry: &Arc<Entry>, kept: &Arc<Kept>) {
-        let token = Token::new(Arc::clone(entry), Arc::clone(kept), Arc::clone(&self.shared));
-        entry.sink.deliver(Delivery {
-            subscription: entry.subscription.id.clone(),
-            event: Arc::clone(kept.event()),
-            history: Vec::new(),
-            settle: Box::new(token),
-        });
     }
 
     fn begin(&self, subscription: Arc<Subscription>, sink: Arc<dyn Sink>) -> Result<(), SubscribeError> {
@@ -135,45 +164,81 @@ impl Memory {
         if table.entries.contains_key(&subscription.id) {
             return Err(SubscribeError::Exists(subscription.id.clone()));
         }
-        table.insert(&Arc::new(Entry { subscription, sink, out: Arc::default() }));
+        table.insert(&Arc::new(Entry { subscription, sink, account: Arc::default() }));
         Ok(())
     }
 
     fn change(&self, subscription: Arc<Subscription>) -> Result<(), SubscribeError> {
         let mut table = self.shared.table.write();
         let old = table.remove(&subscription.id)?;
-        table.insert(&Arc::new(Entry { subscription, sink: Arc::clone(&old.sink), out: Arc::clone(&old.out) }));
+        let (sink, account) = (Arc::clone(&old.sink), Arc::clone(&old.account));
+        table.insert(&Arc::new(Entry { subscription, sink, account }));
         Ok(())
     }
 
     fn end(&self, id: &SubscriptionId) -> Result<Unsubscribed, SubscribeError> {
-        let entry = self.shared.table.write().remove(id)?;
-        // The table is free again: forgetting drops tokens, and who settles or publishes meanwhile must not wait.
-        Ok(Unsubscribed { discarded: entry.sink.forget(id) })
+        let mut table = self.shared.table.write();
+        let entry = table.remove(id)?;
+        // Before the table is free: no token may find neither its own entry nor another.
+        entry.account.ended.store(true, Ordering::Release);
+        drop(table);
+        // The table is free again: forgetting drops tokens, which look for another member of the group in it, and who
+        // settles or publishes meanwhile must not wait.
+        let forgotten = entry.sink.forget(id);
+        let handed_over = entry.account.handed_over.load(Ordering::Acquire);
+        Ok(Unsubscribed { discarded: forgotten.saturating_sub(handed_over), handed_over })
     }
 }
 
-/// Every broadcast subscription that hears the event, and of each queue group the member with the least to do.
-fn choose<'a>(routes: &'a Routes<Arc<Entry>>, event: &Event) -> Vec<&'a Arc<Entry>> {
-    let mut chosen: Vec<&Arc<Entry>> = Vec::new();
+/// Everyone of the audience who hears the event and is in no queue group, and one member of each group.
+fn choose<'a>(
+    routes: &'a Routes<Arc<Entry>>,
+    event: &Event,
+    audience: &Audience,
+    chooser: &Chooser,
+) -> Vec<&'a Arc<Entry>> {
+    let (mut chosen, mut members) = (Vec::new(), Vec::new());
     routes.visit(&event.topic, |entry| {
-        let Some(queue) = &entry.subscription.queue else { return chosen.push(entry) };
-        let rival = chosen.iter_mut().find(|other| other.subscription.queue.as_ref() == Some(queue));
-        match rival {
-            None => chosen.push(entry),
-            Some(rival) => {
-                if load(entry) < load(rival) {
-                    *rival = entry;
-                }
-            }
+        if audience.includes(&entry.subscription) {
+            let list: &mut Vec<&Arc<Entry>> =
+                if entry.subscription.queue.is_none() { &mut chosen } else { &mut members };
+            list.push(entry);
         }
     });
+    while let Some(queue) = members.first().map(|entry| entry.subscription.queue.clone()) {
+        let group: Vec<&Arc<Entry>> = members.extract_if(.., |entry| entry.subscription.queue == queue).collect();
+        chosen.extend(chooser.pick(&group));
+    }
     chosen
 }
 
-/// How busy a member of a queue group is: its deliveries out for each that may run at the same time. In 1/1024.
-fn load(entry: &Entry) -> usize {
-    entry.out.load(Ordering::Acquire).saturating_mul(1024) / entry.subscription.concurrency.max(1)
+/// Hands out a delivery for which a place is reserved.
+fn deliver(shared: &Arc<Shared>, entry: &Arc<Entry>, kept: &Arc<Kept>) {
+    let token = Token::new(Arc::clone(entry), Arc::clone(kept), Arc::clone(shared));
+    entry.sink.deliver(Delivery {
+        subscription: entry.subscription.id.clone(),
+        event: Arc::clone(kept.event()),
+        history: Vec::new(),
+        settle: Box::new(token),
+    });
+}
+
+/// Gives what an ended subscription had to another member of its queue group, if there is one.
+fn hand_over(shared: &Arc<Shared>, ended: &Entry, kept: &Arc<Kept>) {
+    let Some(queue) = &ended.subscription.queue else { return };
+    let table = shared.table.read();
+    let Some(routes) = table.routes.get(&ended.subscription.tenant) else { return };
+    let mut members: Vec<&Arc<Entry>> = Vec::new();
+    routes.visit(&kept.event().topic, |entry| {
+        if entry.subscription.queue.as_ref() == Some(queue) {
+            members.push(entry);
+        }
+    });
+    if let Some(member) = shared.chooser.pick(&members) {
+        member.reserve_beyond();
+        ended.account.handed_over.fetch_add(1, Ordering::AcqRel);
+        deliver(shared, member, kept);
+    }
 }
 
 /// Takes a place in the window of each, or of none.
@@ -213,8 +278,8 @@ impl Broker for Memory {
         Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: false }
     }
 
-    fn publish(&self, event: Arc<Event>) -> BoxFuture<'_, Result<Receipt, PublishError>> {
-        Box::pin(ready(self.keep(event)))
+    fn publish(&self, event: Arc<Event>, audience: Audience) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        Box::pin(ready(self.keep(event, &audience)))
     }
 
     fn subscribe(

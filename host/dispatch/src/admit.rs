@@ -11,6 +11,7 @@ use futures_core::future::BoxFuture;
 use hostel_event::id::{EventId, Ids};
 use hostel_event::message::{Event, ID_HEADER};
 use hostel_event::port::{Broker, Clock, Observe, Publication, Publish, PublishError, Receipt};
+use hostel_event::subscription::Audience;
 
 /// What admission needs.
 #[derive(Clone)]
@@ -45,11 +46,11 @@ impl Admission {
         self.closed.store(true, Ordering::Release);
     }
 
-    fn admit(&self, publication: Publication) -> Result<Event, PublishError> {
+    fn admit(&self, publication: Publication) -> Result<(Event, Audience), PublishError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
-        let Publication { tenant, topic, id, mut message } = publication;
+        let Publication { tenant, topic, id, audience, mut message } = publication;
         let (bytes, limit) = (message.bytes(), self.parts.message_bytes);
         if bytes > limit {
             return Err(PublishError::TooLarge { bytes, limit });
@@ -60,15 +61,16 @@ impl Admission {
             (None, Some(given)) => EventId::new(&given)?,
             (None, None) => self.parts.ids.event(),
         };
-        Ok(Event { id, tenant, topic, published_at: self.parts.clock.wall(), message })
+        Ok((Event { id, tenant, topic, published_at: self.parts.clock.wall(), message }, audience))
     }
 }
 
 impl Publish for Admission {
     fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
         Box::pin(async move {
-            let event = Arc::new(self.admit(publication)?);
-            let kept = self.parts.broker.publish(Arc::clone(&event)).await;
+            let (event, audience) = self.admit(publication)?;
+            let event = Arc::new(event);
+            let kept = self.parts.broker.publish(Arc::clone(&event), audience).await;
             match &kept {
                 Ok(receipt) => self.parts.observe.published(&event, receipt.subscriptions.len()),
                 Err(PublishError::Overloaded { .. }) => self.parts.observe.refused(),

@@ -91,6 +91,12 @@ impl Pattern {
         })
     }
 
+    /// Whether it hears more than one topic.
+    #[must_use]
+    pub fn has_wildcard(&self) -> bool {
+        self.tokens().any(|token| !matches!(token, Token::Exact(_)))
+    }
+
     /// The topic that this pattern is, if it has neither `*` nor `>`.
     #[must_use]
     pub fn as_topic(&self) -> Option<Topic> {

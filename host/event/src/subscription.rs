@@ -20,13 +20,20 @@ impl SubscriptionId {
         Self(format!("{tenant}/{handler}:{pattern}").into())
     }
 
+    /// The id of what is delivered to other hosts under a label of its own: `tenant/@label:pattern`. No handler's name
+    /// begins with `@`, so it is never the id of a handler's subscription.
+    #[must_use]
+    pub fn remote(tenant: &Tenant, label: &str, pattern: &Pattern) -> Self {
+        Self(format!("{tenant}/@{label}:{pattern}").into())
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The handler's name.
+    /// The handler's name, or `@` and the label of a remote subscription.
     #[must_use]
     pub fn handler(&self) -> &str {
         // Neither a tenant's nor a handler's name can hold `/` or `:`.
@@ -47,6 +54,59 @@ impl fmt::Debug for SubscriptionId {
     }
 }
 
+/// Where a subscription's deliveries go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// To a handler of this host. For its queue group it counts as one node.
+    Local,
+    /// To other hosts, over the network.
+    Remote {
+        /// How many nodes it stands for when its queue group chooses a member.
+        nodes: usize,
+    },
+}
+
+impl Place {
+    /// How many nodes of a queue group a subscription at this place stands for.
+    #[must_use]
+    pub const fn nodes(self) -> usize {
+        match self {
+            Self::Local => 1,
+            Self::Remote { nodes } => nodes,
+        }
+    }
+}
+
+/// Which subscriptions an event is for, of those that hear its topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// All of them: one member of each queue group, and everyone else.
+    #[default]
+    Everyone,
+    /// Those that one node of this host stands for: the local subscriptions to exactly this topic which are in this
+    /// queue group, or without one in none. A message that a peer addressed to a node is for nobody else, since the
+    /// peer addresses the other nodes itself.
+    Node {
+        /// The queue group that the node belongs to; without one it is a broadcast node.
+        queue: Option<QueueGroup>,
+    },
+}
+
+impl Audience {
+    /// Whether a subscription that hears the event's topic belongs to it.
+    #[must_use]
+    pub fn includes(&self, subscription: &Subscription) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Node { queue } => {
+                subscription.place == Place::Local
+                    && subscription.queue == *queue
+                    && !subscription.pattern.has_wildcard()
+            }
+        }
+    }
+}
+
 /// What a handler hears, and how it is delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -56,6 +116,8 @@ pub struct Subscription {
     pub tenant: Tenant,
     /// Which topics it hears.
     pub pattern: Pattern,
+    /// Where its deliveries go.
+    pub place: Place,
     /// Whom it shares events with: each event goes to exactly one subscription of a group. None: it gets each.
     pub queue: Option<QueueGroup>,
     /// How many of its deliveries run at the same time.
@@ -73,13 +135,14 @@ impl Subscription {
     /// Deliveries waiting and running unless the manifest says otherwise. Arbitrary: a few seconds of a busy topic.
     pub const WINDOW: usize = 10_000;
 
-    /// A subscription of `handler` to `pattern` with defaults for the rest.
+    /// A local subscription of `handler` to `pattern` with defaults for the rest.
     #[must_use]
     pub fn new(tenant: &Tenant, handler: &HandlerName, pattern: Pattern) -> Self {
         Self {
             id: SubscriptionId::new(tenant, handler, &pattern),
             tenant: tenant.clone(),
             pattern,
+            place: Place::Local,
             queue: None,
             concurrency: Self::CONCURRENCY,
             window: Self::WINDOW,
@@ -131,6 +194,24 @@ mod tests {
         let id = SubscriptionId::new(&tenant, &handler, &Pattern::new("orders.>").unwrap());
         assert_eq!(id.as_str(), "acme/hello:orders.>");
         assert_eq!(id.handler(), "hello");
+        let remote = SubscriptionId::remote(&tenant, "mailers", &Pattern::new("orders.created").unwrap());
+        assert_eq!(remote.as_str(), "acme/@mailers:orders.created");
+        assert_eq!(remote.handler(), "@mailers");
+    }
+
+    #[test]
+    fn a_node_stands_for_its_queue_group_at_its_topic_here() {
+        let (tenant, handler) = (Tenant::new("acme").unwrap(), HandlerName::new("h").unwrap());
+        let plain = Subscription::new(&tenant, &handler, Pattern::new("a.b").unwrap());
+        let queue = Some(QueueGroup::new("q").unwrap());
+        let member = Subscription { queue: queue.clone(), ..plain.clone() };
+        let wild = Subscription { pattern: Pattern::new("a.*").unwrap(), ..plain.clone() };
+        let remote = Subscription { place: Place::Remote { nodes: 2 }, ..plain.clone() };
+        let all = [plain, member, wild, remote];
+        let included = |audience: Audience| all.iter().map(|one| audience.includes(one)).collect::<Vec<_>>();
+        assert_eq!(included(Audience::Everyone), [true; 4]);
+        assert_eq!(included(Audience::Node { queue: None }), [true, false, false, false]);
+        assert_eq!(included(Audience::Node { queue }), [false, true, false, false]);
     }
 
     #[test]

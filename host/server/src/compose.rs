@@ -112,6 +112,8 @@ fn memory_settings(config: &Config) -> memory::Settings {
         bytes: bytes(config.broker.memory.0),
         dead_letters: config.broker.dead_letters,
         dead_letter_bytes: bytes(config.broker.dead_letter_memory.0),
+        choice: memory::Choice::LeastLoaded,
+        seed: rand::random(),
     }
 }
 

@@ -16,7 +16,7 @@ use hostel_event::port::{Clock, DeadLetterError, DeadLetters};
 use hostel_event::subscription::Subscription;
 
 use super::token::Kept;
-use super::{Memory, Settings, reserve_all};
+use super::{Memory, Settings, deliver, reserve_all};
 use crate::telemetry;
 
 /// Dead letters, oldest first.
@@ -100,7 +100,7 @@ impl Memory {
             entry.release();
             return Err(DeadLetterError::Unknown(id.clone()));
         }
-        self.deliver(entry, &kept);
+        deliver(&self.shared, entry, &kept);
         Ok(letter)
     }
 }

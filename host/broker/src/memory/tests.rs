@@ -3,6 +3,7 @@
 use super::*;
 
 use hostel_event::delivery::Settlement;
+use hostel_event::subscription::Place;
 use hostel_event::time::{Moment, Timestamp};
 
 use crate::conformance::{self, Collector, event, subscription, tenant};
@@ -31,11 +32,32 @@ fn memory(settings: Settings) -> Memory {
     Memory::new(settings, Arc::clone(&clock), Ids::new(clock, counted))
 }
 
-const AMPLE: Settings = Settings { bytes: 1 << 20, dead_letters: 100, dead_letter_bytes: 1 << 20 };
+const AMPLE: Settings =
+    Settings { bytes: 1 << 20, dead_letters: 100, dead_letter_bytes: 1 << 20, choice: Choice::LeastLoaded, seed: 7 };
 
 #[tokio::test]
 async fn it_conforms() {
     conformance::all(async || memory(AMPLE)).await;
+}
+
+#[tokio::test]
+async fn each_choice_shares_by_nodes() {
+    for (choice, tolerance) in [(Choice::Random, 150), (Choice::RoundRobin, 0)] {
+        let broker = memory(Settings { choice, ..AMPLE });
+        let sinks = [Arc::new(Collector::default()), Arc::new(Collector::default())];
+        let places = [Place::Local, Place::Remote { nodes: 3 }];
+        for ((sink, place), name) in sinks.iter().zip(places).zip(["a", "b"]) {
+            let sink: Arc<dyn Sink> = Arc::<Collector>::clone(sink);
+            let member = Subscription { place, ..conformance::member(name, "a", "q") };
+            broker.subscribe(Arc::new(member), sink).await.unwrap();
+        }
+        for id in 0..4_000 {
+            broker.publish(event(&id.to_string(), "a"), Audience::Everyone).await.unwrap();
+        }
+        let shares = sinks.map(|sink| sink.take().len());
+        assert_eq!(shares.iter().sum::<usize>(), 4_000);
+        assert!(shares[0].abs_diff(1_000) <= tolerance, "{choice:?}: {shares:?}");
+    }
 }
 
 #[tokio::test]
@@ -47,16 +69,16 @@ async fn bytes_are_bounded_and_given_back() {
         let sink: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
         broker.subscribe(Arc::new(subscription(name, "a")), sink).await.unwrap();
     }
-    broker.publish(event("1", "a")).await.unwrap();
+    broker.publish(event("1", "a"), Audience::Everyone).await.unwrap();
     assert_eq!(broker.bytes(), size, "two subscriptions share one copy");
-    broker.publish(event("2", "a")).await.unwrap();
-    let refusal = broker.publish(event("3", "a")).await.unwrap_err();
+    broker.publish(event("2", "a"), Audience::Everyone).await.unwrap();
+    let refusal = broker.publish(event("3", "a"), Audience::Everyone).await.unwrap_err();
     assert_eq!(refusal.to_string(), "the memory broker is full");
     for delivery in sink.take() {
         delivery.settle.settle(Settlement::Ack).await.unwrap();
     }
     assert_eq!(broker.bytes(), 0);
-    broker.publish(event("3", "a")).await.unwrap();
+    broker.publish(event("3", "a"), Audience::Everyone).await.unwrap();
 }
 
 #[tokio::test]
@@ -66,7 +88,7 @@ async fn the_oldest_dead_letters_make_room_for_the_newest() {
     let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
     broker.subscribe(Arc::new(subscription("a", "a")), shared).await.unwrap();
     for id in ["1", "2", "3"] {
-        broker.publish(event(id, "a")).await.unwrap();
+        broker.publish(event(id, "a"), Audience::Everyone).await.unwrap();
         let delivery = sink.take().remove(0);
         let settlement = Settlement::DeadLetter { reason: id.to_owned(), history: vec![] };
         delivery.settle.settle(settlement).await.unwrap();
@@ -83,10 +105,10 @@ async fn a_redrive_without_room_keeps_the_dead_letter() {
     let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
     let narrow = Subscription { window: 1, ..subscription("a", "a") };
     broker.subscribe(Arc::new(narrow), shared).await.unwrap();
-    broker.publish(event("1", "a")).await.unwrap();
+    broker.publish(event("1", "a"), Audience::Everyone).await.unwrap();
     let settlement = Settlement::DeadLetter { reason: "no".to_owned(), history: vec![] };
     sink.take().remove(0).settle.settle(settlement).await.unwrap();
-    broker.publish(event("2", "a")).await.unwrap();
+    broker.publish(event("2", "a"), Audience::Everyone).await.unwrap();
 
     let acme = tenant("acme");
     let id = broker.list(&acme, None, 1)[0].id.clone();

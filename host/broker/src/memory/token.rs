@@ -10,7 +10,7 @@ use hostel_event::delivery::{Settle, SettleError, Settlement};
 use hostel_event::message::Event;
 use hostel_event::port::PublishError;
 
-use super::{Entry, RETRY_AFTER, Shared};
+use super::{Entry, RETRY_AFTER, Shared, hand_over};
 
 /// An event that someone has yet to settle. Gives its bytes back when the last delivery of it is gone.
 pub(crate) struct Kept {
@@ -41,28 +41,34 @@ impl Drop for Kept {
     }
 }
 
-/// Settles one delivery. Dropped unused, it forgets the delivery: this broker does not redeliver.
+/// Settles one delivery. Dropped unused, it gives the event to another member of the queue group if its subscription has
+/// ended, and else forgets it: this broker does not redeliver.
 pub(crate) struct Token {
     entry: Arc<Entry>,
     kept: Arc<Kept>,
     shared: Arc<Shared>,
+    settled: bool,
 }
 
 impl Token {
     /// A token for a delivery whose place in the window is reserved.
     pub(crate) fn new(entry: Arc<Entry>, kept: Arc<Kept>, shared: Arc<Shared>) -> Self {
-        Self { entry, kept, shared }
+        Self { entry, kept, shared, settled: false }
     }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
         self.entry.release();
+        if !self.settled && self.entry.account.ended.load(Ordering::Acquire) {
+            hand_over(&self.shared, &self.entry, &self.kept);
+        }
     }
 }
 
 impl Settle for Token {
-    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
+    fn settle(mut self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
+        self.settled = !matches!(settlement, Settlement::Retry { .. });
         let result = match settlement {
             Settlement::Ack => Ok(()),
             Settlement::DeadLetter { reason, history } => {

@@ -10,7 +10,7 @@ use crate::id::{DeadLetterId, EventId};
 use crate::message::Event;
 use crate::name::Tenant;
 use crate::port::PublishError;
-use crate::subscription::{Subscription, SubscriptionId};
+use crate::subscription::{Audience, Subscription, SubscriptionId};
 
 /// What a broker promises. Whoever uses one looks here instead of hoping.
 #[expect(clippy::struct_excessive_bools, reason = "each promise stands alone; a broker may make any set of them")]
@@ -60,6 +60,8 @@ pub enum SubscribeError {
 pub struct Unsubscribed {
     /// Deliveries that were waiting for it and are now nobody's.
     pub discarded: usize,
+    /// Deliveries that were waiting for it and went to other members of its queue group.
+    pub handed_over: usize,
 }
 
 /// Where a broker puts deliveries.
@@ -78,13 +80,13 @@ pub trait Broker: Send + Sync {
     /// What this broker promises.
     fn guarantees(&self) -> Guarantees;
 
-    /// Keeps an event for every subscription that matches now: all of them or none.
+    /// Keeps an event for every subscription of its audience that matches now: all of them or none.
     ///
     /// Returns once it is kept as [`guarantees`](Self::guarantees) say. Cancelling leaves open whether it was.
     ///
     /// # Errors
     /// [`PublishError::Overloaded`] when a matching subscription has no room; nothing is kept then, for nobody.
-    fn publish(&self, event: Arc<Event>) -> BoxFuture<'_, Result<Receipt, PublishError>>;
+    fn publish(&self, event: Arc<Event>, audience: Audience) -> BoxFuture<'_, Result<Receipt, PublishError>>;
 
     /// Begins to deliver to a subscription what is published from now on.
     ///
@@ -104,7 +106,8 @@ pub trait Broker: Send + Sync {
     /// [`SubscribeError::Unknown`] when none of this id is there.
     fn resubscribe(&self, subscription: Arc<Subscription>) -> BoxFuture<'_, Result<(), SubscribeError>>;
 
-    /// Ends a subscription and forgets what waits for it. What runs may still be settled.
+    /// Ends a subscription. What waits for it goes to another member of its queue group, attempts counted anew; where
+    /// there is none it is forgotten. What runs may still be settled; what is not goes the same way.
     ///
     /// # Errors
     /// [`SubscribeError::Unknown`] when none of this id is there.

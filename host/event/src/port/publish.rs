@@ -9,6 +9,7 @@ use crate::id::{EventId, IdError};
 use crate::message::Message;
 use crate::name::Tenant;
 use crate::port::Receipt;
+use crate::subscription::Audience;
 use crate::topic::Topic;
 
 /// A message on its way in.
@@ -20,6 +21,8 @@ pub struct Publication {
     pub topic: Topic,
     /// The event's id, if the caller chose one. A `Hostel-Id` header does the same; this one wins.
     pub id: Option<EventId>,
+    /// Whom it is for.
+    pub audience: Audience,
     /// What to publish.
     pub message: Message,
 }

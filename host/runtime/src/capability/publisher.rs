@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hostel_event::headers::Headers;
 use hostel_event::message::Message;
 use hostel_event::port::{Publication, Publish, PublishError};
+use hostel_event::subscription::Audience;
 use hostel_event::topic::Topic;
 
 use crate::bindings::hostel::handler::{publisher, types};
@@ -47,7 +48,8 @@ impl State {
             headers.append(name, value).map_err(|error| invalid(&error))?;
         }
         let message = Message { headers, body: Bytes::from(message.body) };
-        let publication = Publication { tenant: self.handler.tenant.clone(), topic, id: None, message };
+        let publication =
+            Publication { tenant: self.handler.tenant.clone(), topic, id: None, audience: Audience::Everyone, message };
         Ok((Arc::clone(&call.publish), publication))
     }
 }

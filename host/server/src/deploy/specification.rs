@@ -8,7 +8,7 @@ use hostel_api::unit::ByteSize;
 use hostel_event::handler::{Digest, Grants, Handler, Limits};
 use hostel_event::name::{HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::pattern::Pattern;
-use hostel_event::subscription::{RetryPolicy, Subscription};
+use hostel_event::subscription::{Place, RetryPolicy, Subscription};
 
 use super::Refusal;
 
@@ -65,6 +65,7 @@ fn subscription(
         backoff_limit: written.retry.backoff_limit.map_or(standard.retry.backoff_limit, |span| span.0),
     };
     Ok(Subscription {
+        place: Place::Local,
         queue: queue.map_err(|error| Refusal::name(&place("queue"), &error))?,
         concurrency: count(written.concurrency, standard.concurrency),
         window: count(written.window, standard.window),

@@ -15,6 +15,7 @@ use hostel_event::headers::{HeaderError, Headers};
 use hostel_event::id::EventId;
 use hostel_event::message::{ID_HEADER, Message};
 use hostel_event::port::{Publication, Receipt};
+use hostel_event::subscription::Audience;
 use hostel_event::topic::Topic;
 
 use super::Ingress;
@@ -74,7 +75,10 @@ impl Ingress {
     }
 
     async fn keep(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
-        Ok(self.publish.publish(Publication { tenant: self.tenant.clone(), topic, id, message }).await?)
+        Ok(self
+            .publish
+            .publish(Publication { tenant: self.tenant.clone(), topic, id, audience: Audience::Everyone, message })
+            .await?)
     }
 
     async fn publish_and_wait(
