@@ -3,13 +3,15 @@
 //! Everything that two crates must agree on stands here, and nothing else: no I/O, no async runtime, no WebAssembly.
 //! The modules in the order in which an event meets them: what is published ([`message`], [`topic`], [`id`]), who
 //! gets it ([`pattern`], [`routes`], [`subscription`], [`handler`]), how one attempt goes ([`delivery`], [`outcome`]),
-//! and what is left when it will not go ([`dead_letter`]). [`port`] holds the traits that adapters implement.
+//! what takes effect with it ([`key_value`]), and what is left when it will not go ([`dead_letter`]). [`port`] holds the
+//! traits that adapters implement.
 
 pub mod dead_letter;
 pub mod delivery;
 pub mod handler;
 pub mod headers;
 pub mod id;
+pub mod key_value;
 pub mod message;
 pub mod name;
 pub mod outcome;

@@ -1,4 +1,4 @@
-//! Names that people give: of tenants, handlers, versions and queue groups. One rule, stated once, checked at the edge.
+//! Names that people give: of tenants, handlers, versions, queue groups and buckets. One rule, stated once, checked at the edge.
 
 use std::fmt;
 use std::sync::Arc;
@@ -129,6 +129,10 @@ name!(
 name!(
     /// A queue group. 1 to 255 bytes of `A-Z a-z 0-9 . _ -`.
     QueueGroup, "queue group", 255, WORD
+);
+name!(
+    /// A bucket of keys and values. 1 to 63 bytes of `A-Z a-z 0-9 . _ -`.
+    BucketName, "bucket", 63, WORD
 );
 
 #[cfg(test)]

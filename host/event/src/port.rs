@@ -6,6 +6,7 @@
 mod broker;
 mod clock;
 mod invoke;
+mod key_value;
 mod observe;
 mod publish;
 mod registry;
@@ -13,6 +14,7 @@ mod registry;
 pub use broker::{Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed};
 pub use clock::Clock;
 pub use invoke::{Call, EarlyAck, Invoke};
+pub use key_value::{KeyValue, KeyValueError};
 pub use observe::{Observe, Settled};
 pub use publish::{Publication, Publish, PublishError};
 pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Value, Watch};
