@@ -160,6 +160,7 @@ impl Rig {
             tenant: publication.tenant.clone(),
             topic: publication.topic.clone(),
             published_at: clock.wall(),
+            expires_at: None,
             message: publication.message.clone(),
         });
         let way = Arc::new(Way { publish, settlements, publication });

@@ -23,7 +23,7 @@ use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Broker, PublishError, Sink, SubscribeError};
+use hostel_event::port::{Admitted, Broker, PublishError, Sink, SubscribeError};
 use hostel_event::subscription::{Audience, Place, Subscription, SubscriptionId};
 use hostel_event::time::Timestamp;
 use hostel_event::topic::Topic;
@@ -115,6 +115,7 @@ pub fn event(id: &str, topic: &str) -> Arc<Event> {
         tenant: tenant("acme"),
         topic: Topic::new(topic).expect("a good topic"),
         published_at: Timestamp::from_millis(1),
+        expires_at: None,
         message: Message::default(),
     })
 }
@@ -168,7 +169,7 @@ pub async fn everyone_who_matches_gets_each_event(broker: &dyn Broker) {
     let wild = subscribed(broker, subscription("b", "orders.*")).await;
     let other = subscribed(broker, subscription("c", "bills.>")).await;
 
-    let receipt = broker.publish(event("1", "orders.created"), Audience::Everyone).await.expect("room");
+    let receipt = broker.publish(event("1", "orders.created").into()).await.expect("room");
     let mut reached = receipt.subscriptions.clone();
     reached.sort();
     assert_eq!(
@@ -183,10 +184,10 @@ pub async fn everyone_who_matches_gets_each_event(broker: &dyn Broker) {
 
 /// A subscription begins with what is published after it.
 pub async fn nobody_gets_what_was_published_before(broker: &dyn Broker) {
-    let receipt = broker.publish(event("1", "a"), Audience::Everyone).await.expect("room");
+    let receipt = broker.publish(event("1", "a").into()).await.expect("room");
     assert!(receipt.subscriptions.is_empty());
     let late = subscribed(broker, subscription("a", "a")).await;
-    broker.publish(event("2", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("2", "a").into()).await.expect("room");
     assert_eq!(ids(&late.expect(1).await), ["2"]);
 }
 
@@ -198,7 +199,7 @@ pub async fn a_queue_group_gets_each_event_once(broker: &dyn Broker) {
     let rival = subscribed(broker, member("d", "jobs", "other")).await;
     let broadcast = subscribed(broker, subscription("e", "jobs")).await;
     for number in 0..30 {
-        let receipt = broker.publish(event(&number.to_string(), "jobs"), Audience::Everyone).await.expect("room");
+        let receipt = broker.publish(event(&number.to_string(), "jobs").into()).await.expect("room");
         assert_eq!(receipt.subscriptions.len(), 3);
     }
     assert_eq!(rival.expect(30).await.len(), 30);
@@ -229,7 +230,10 @@ pub async fn a_message_for_a_node_reaches_what_the_node_stands_for(broker: &dyn 
     }
     let reached = async |id: &str, queue: Option<&str>| {
         let queue = queue.map(|queue| QueueGroup::new(queue).expect("a good name"));
-        let receipt = broker.publish(event(id, "jobs"), Audience::Node { queue }).await.expect("room");
+        let receipt = broker
+            .publish(Admitted { audience: Audience::Node { queue }, ..event(id, "jobs").into() })
+            .await
+            .expect("room");
         let handlers: Vec<String> = receipt.subscriptions.iter().map(|id| id.handler().to_owned()).collect();
         assert!(handlers.iter().all(|handler| names.contains(&handler.as_str())));
         handlers
@@ -245,7 +249,7 @@ pub async fn a_message_for_a_node_reaches_what_the_node_stands_for(broker: &dyn 
 pub async fn tenants_do_not_hear_one_another(broker: &dyn Broker) {
     let own = subscribed(broker, subscription("a", ">")).await;
     let foreign = Event { tenant: tenant("rival"), ..Event::clone(&event("1", "a")) };
-    assert!(broker.publish(Arc::new(foreign), Audience::Everyone).await.expect("room").subscriptions.is_empty());
+    assert!(broker.publish(Arc::new(foreign).into()).await.expect("room").subscriptions.is_empty());
     assert!(own.take().is_empty());
 }
 
@@ -254,15 +258,15 @@ pub async fn a_full_window_refuses_the_event_for_everyone(broker: &dyn Broker) {
     let narrow = subscribed(broker, Subscription { window: 2, ..subscription("narrow", "a") }).await;
     let wide = subscribed(broker, subscription("wide", "a")).await;
     for id in ["1", "2"] {
-        broker.publish(event(id, "a"), Audience::Everyone).await.expect("room");
+        broker.publish(event(id, "a").into()).await.expect("room");
     }
     if broker.guarantees().durable {
         // What does not fit the window waits in the log.
-        broker.publish(event("3", "a"), Audience::Everyone).await.expect("a durable broker has room beyond the window");
+        broker.publish(event("3", "a").into()).await.expect("a durable broker has room beyond the window");
         assert_eq!(narrow.expect(2).await.len(), 2);
         return;
     }
-    let refusal = broker.publish(event("3", "a"), Audience::Everyone).await.expect_err("no room");
+    let refusal = broker.publish(event("3", "a").into()).await.expect_err("no room");
     let PublishError::Overloaded { what, retry_after } = refusal else { panic!("{refusal}") };
     assert_eq!(what, "subscription `acme/narrow:a`");
     assert!(retry_after > Duration::ZERO);
@@ -279,7 +283,7 @@ pub async fn settling_makes_room(broker: &dyn Broker) {
         Settlement::Ack,
     ];
     for (number, settlement) in settlements.into_iter().enumerate() {
-        broker.publish(event(&number.to_string(), "a"), Audience::Everyone).await.expect("room");
+        broker.publish(event(&number.to_string(), "a").into()).await.expect("room");
         let delivery = sink.expect(1).await.remove(0);
         settle(delivery, settlement).await;
     }
@@ -290,7 +294,7 @@ pub async fn order_is_kept_where_it_is_promised(broker: &dyn Broker) {
     let sink = subscribed(broker, subscription("a", "a")).await;
     let published: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     for id in &published {
-        broker.publish(event(id, "a"), Audience::Everyone).await.expect("room");
+        broker.publish(event(id, "a").into()).await.expect("room");
     }
     let deliveries = sink.expect(100).await;
     let mut delivered = ids(&deliveries);
@@ -305,17 +309,17 @@ pub async fn an_ended_subscription_hears_nothing(broker: &dyn Broker) {
     let ending = subscription("a", "a");
     let id = ending.id.clone();
     let sink = subscribed(broker, ending.clone()).await;
-    broker.publish(event("1", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("1", "a").into()).await.expect("room");
     let running = sink.expect(1).await.remove(0);
-    broker.publish(event("2", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("2", "a").into()).await.expect("room");
     assert_eq!(broker.unsubscribe(&id).await.expect("it is there").discarded, 1);
-    assert!(broker.publish(event("3", "a"), Audience::Everyone).await.expect("room").subscriptions.is_empty());
+    assert!(broker.publish(event("3", "a").into()).await.expect("room").subscriptions.is_empty());
     assert!(sink.take().is_empty());
     settle(running, Settlement::Ack).await;
 
     assert_eq!(broker.unsubscribe(&id).await, Err(SubscribeError::Unknown(id.clone())));
     let again = subscribed(broker, ending.clone()).await;
-    broker.publish(event("4", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("4", "a").into()).await.expect("room");
     assert_eq!(ids(&again.expect(1).await), ["4"]);
     let sink: Arc<dyn Sink> = Arc::new(Collector::default());
     assert_eq!(broker.subscribe(Arc::new(ending), sink).await, Err(SubscribeError::Exists(id)));
@@ -326,7 +330,7 @@ pub async fn an_ended_member_leaves_what_it_had_to_its_queue_group(broker: &dyn 
     let ending = member("a", "jobs", "q");
     let sink = subscribed(broker, ending.clone()).await;
     for id in ["1", "2", "3", "4"] {
-        broker.publish(event(id, "jobs"), Audience::Everyone).await.expect("room");
+        broker.publish(event(id, "jobs").into()).await.expect("room");
     }
     let mut running = sink.expect(4).await;
     let heir = subscribed(broker, Subscription { window: 1, ..member("b", "jobs", "q") }).await;
@@ -354,11 +358,11 @@ pub async fn an_ended_member_leaves_what_it_had_to_its_queue_group(broker: &dyn 
 pub async fn a_changed_subscription_keeps_what_waits(broker: &dyn Broker) {
     let narrow = Subscription { window: 1, ..subscription("a", "a") };
     let sink = subscribed(broker, narrow.clone()).await;
-    broker.publish(event("1", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("1", "a").into()).await.expect("room");
     broker.resubscribe(Arc::new(Subscription { window: 2, ..narrow })).await.expect("it is there");
-    broker.publish(event("2", "a"), Audience::Everyone).await.expect("room for one more");
+    broker.publish(event("2", "a").into()).await.expect("room for one more");
     if !broker.guarantees().durable {
-        assert!(broker.publish(event("3", "a"), Audience::Everyone).await.is_err(), "the first still counts");
+        assert!(broker.publish(event("3", "a").into()).await.is_err(), "the first still counts");
     }
     assert_eq!(ids(&sink.expect(2).await), ["1", "2"]);
     let unknown = subscription("nobody", "a");
@@ -369,7 +373,7 @@ pub async fn a_changed_subscription_keeps_what_waits(broker: &dyn Broker) {
 pub async fn a_dead_letter_is_kept_and_can_be_redriven(broker: &dyn Broker) {
     let sink = subscribed(broker, subscription("a", "a")).await;
     let bystander = subscribed(broker, subscription("b", "a")).await;
-    broker.publish(event("1", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("1", "a").into()).await.expect("room");
     let history = vec![failed_attempt()];
     let delivery = sink.expect(1).await.remove(0);
     settle(delivery, Settlement::DeadLetter { reason: "no".to_owned(), history: history.clone() }).await;
@@ -401,7 +405,7 @@ pub async fn a_dead_letter_is_kept_and_can_be_redriven(broker: &dyn Broker) {
 pub async fn dead_letters_are_listed_newest_first_by_page(broker: &dyn Broker) {
     let sink = subscribed(broker, subscription("a", "a")).await;
     for number in 0..5 {
-        broker.publish(event(&number.to_string(), "a"), Audience::Everyone).await.expect("room");
+        broker.publish(event(&number.to_string(), "a").into()).await.expect("room");
         let delivery = sink.expect(1).await.remove(0);
         settle(delivery, Settlement::DeadLetter { reason: "no".to_owned(), history: vec![] }).await;
     }
@@ -420,7 +424,7 @@ pub async fn dead_letters_are_listed_newest_first_by_page(broker: &dyn Broker) {
 /// A broker that delays takes a retry; one that does not says so instead of forgetting it.
 pub async fn a_delay_is_kept_where_it_is_promised(broker: &dyn Broker) {
     let sink = subscribed(broker, subscription("a", "a")).await;
-    broker.publish(event("1", "a"), Audience::Everyone).await.expect("room");
+    broker.publish(event("1", "a").into()).await.expect("room");
     let delivery = sink.expect(1).await.remove(0);
     let retry = Settlement::Retry { after: Duration::ZERO, history: vec![failed_attempt()] };
     let settled = delivery.settle.settle(retry).await;

@@ -27,7 +27,7 @@ use hostel_event::id::Ids;
 use hostel_event::message::Event;
 use hostel_event::name::Tenant;
 use hostel_event::port::{
-    Broker, Clock, DeadLetters, Guarantees, PublishError, Receipt, Sink, SubscribeError, Unsubscribed,
+    Admitted, Broker, Clock, DeadLetters, Guarantees, PublishError, Receipt, Sink, SubscribeError, Unsubscribed,
 };
 use hostel_event::routes::Routes;
 use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
@@ -278,8 +278,8 @@ impl Broker for Memory {
         Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: false }
     }
 
-    fn publish(&self, event: Arc<Event>, audience: Audience) -> BoxFuture<'_, Result<Receipt, PublishError>> {
-        Box::pin(ready(self.keep(event, &audience)))
+    fn publish(&self, admitted: Admitted) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        Box::pin(ready(self.keep(admitted.event, &admitted.audience)))
     }
 
     fn subscribe(

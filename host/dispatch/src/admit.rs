@@ -10,8 +10,7 @@ use futures_core::future::BoxFuture;
 
 use hostel_event::id::{EventId, Ids};
 use hostel_event::message::{Event, ID_HEADER};
-use hostel_event::port::{Broker, Clock, Observe, Publication, Publish, PublishError, Receipt};
-use hostel_event::subscription::Audience;
+use hostel_event::port::{Admitted, Broker, Clock, Observe, Publication, Publish, PublishError, Receipt};
 
 /// What admission needs.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ impl Admission {
         self.closed.store(true, Ordering::Release);
     }
 
-    fn admit(&self, publication: Publication) -> Result<(Event, Audience), PublishError> {
+    fn admit(&self, publication: Publication) -> Result<Admitted, PublishError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
@@ -56,21 +55,23 @@ impl Admission {
             return Err(PublishError::TooLarge { bytes, limit });
         }
         let given = message.headers.remove(ID_HEADER);
-        let id = match (id, given) {
-            (Some(id), _) => id,
-            (None, Some(given)) => EventId::new(&given)?,
-            (None, None) => self.parts.ids.event(),
+        let (id, given_id) = match (id, given) {
+            (Some(id), _) => (id, true),
+            (None, Some(given)) => (EventId::new(&given)?, true),
+            (None, None) => (self.parts.ids.event(), false),
         };
-        Ok((Event { id, tenant, topic, published_at: self.parts.clock.wall(), message }, audience))
+        let published_at = self.parts.clock.wall();
+        let event = Arc::new(Event { id, tenant, topic, published_at, expires_at: None, message });
+        Ok(Admitted { event, audience, given_id, not_before: None })
     }
 }
 
 impl Publish for Admission {
     fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
         Box::pin(async move {
-            let (event, audience) = self.admit(publication)?;
-            let event = Arc::new(event);
-            let kept = self.parts.broker.publish(Arc::clone(&event), audience).await;
+            let admitted = self.admit(publication)?;
+            let event = Arc::clone(&admitted.event);
+            let kept = self.parts.broker.publish(admitted).await;
             match &kept {
                 Ok(receipt) => self.parts.observe.published(&event, receipt.subscriptions.len()),
                 Err(PublishError::Overloaded { .. }) => self.parts.observe.refused(),

@@ -39,6 +39,8 @@ pub struct Event {
     pub topic: Topic,
     /// When it was published.
     pub published_at: Timestamp,
+    /// From when on nobody wants it any more; `None`: it does not age.
+    pub expires_at: Option<Timestamp>,
     /// What was published.
     pub message: Message,
 }

@@ -11,7 +11,9 @@ mod observe;
 mod publish;
 mod registry;
 
-pub use broker::{Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed};
+pub use broker::{
+    Admitted, Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed,
+};
 pub use clock::Clock;
 pub use invoke::{Call, EarlyAck, Invoke};
 pub use key_value::{KeyValue, KeyValueError};

@@ -52,7 +52,7 @@ async fn each_choice_shares_by_nodes() {
             broker.subscribe(Arc::new(member), sink).await.unwrap();
         }
         for id in 0..4_000 {
-            broker.publish(event(&id.to_string(), "a"), Audience::Everyone).await.unwrap();
+            broker.publish(event(&id.to_string(), "a").into()).await.unwrap();
         }
         let shares = sinks.map(|sink| sink.take().len());
         assert_eq!(shares.iter().sum::<usize>(), 4_000);
@@ -69,16 +69,16 @@ async fn bytes_are_bounded_and_given_back() {
         let sink: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
         broker.subscribe(Arc::new(subscription(name, "a")), sink).await.unwrap();
     }
-    broker.publish(event("1", "a"), Audience::Everyone).await.unwrap();
+    broker.publish(event("1", "a").into()).await.unwrap();
     assert_eq!(broker.bytes(), size, "two subscriptions share one copy");
-    broker.publish(event("2", "a"), Audience::Everyone).await.unwrap();
-    let refusal = broker.publish(event("3", "a"), Audience::Everyone).await.unwrap_err();
+    broker.publish(event("2", "a").into()).await.unwrap();
+    let refusal = broker.publish(event("3", "a").into()).await.unwrap_err();
     assert_eq!(refusal.to_string(), "the memory broker is full");
     for delivery in sink.take() {
         delivery.settle.settle(Settlement::Ack).await.unwrap();
     }
     assert_eq!(broker.bytes(), 0);
-    broker.publish(event("3", "a"), Audience::Everyone).await.unwrap();
+    broker.publish(event("3", "a").into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn the_oldest_dead_letters_make_room_for_the_newest() {
     let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
     broker.subscribe(Arc::new(subscription("a", "a")), shared).await.unwrap();
     for id in ["1", "2", "3"] {
-        broker.publish(event(id, "a"), Audience::Everyone).await.unwrap();
+        broker.publish(event(id, "a").into()).await.unwrap();
         let delivery = sink.take().remove(0);
         let settlement = Settlement::DeadLetter { reason: id.to_owned(), history: vec![] };
         delivery.settle.settle(settlement).await.unwrap();
@@ -105,10 +105,10 @@ async fn a_redrive_without_room_keeps_the_dead_letter() {
     let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
     let narrow = Subscription { window: 1, ..subscription("a", "a") };
     broker.subscribe(Arc::new(narrow), shared).await.unwrap();
-    broker.publish(event("1", "a"), Audience::Everyone).await.unwrap();
+    broker.publish(event("1", "a").into()).await.unwrap();
     let settlement = Settlement::DeadLetter { reason: "no".to_owned(), history: vec![] };
     sink.take().remove(0).settle.settle(settlement).await.unwrap();
-    broker.publish(event("2", "a"), Audience::Everyone).await.unwrap();
+    broker.publish(event("2", "a").into()).await.unwrap();
 
     let acme = tenant("acme");
     let id = broker.list(&acme, None, 1)[0].id.clone();

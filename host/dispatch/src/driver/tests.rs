@@ -171,6 +171,7 @@ impl Rig {
                 tenant: subscription.tenant.clone(),
                 topic: Topic::new("a").unwrap(),
                 published_at: Timestamp::default(),
+                expires_at: None,
                 message: Message::default(),
             }),
             history: Vec::new(),

@@ -11,6 +11,7 @@ use crate::message::Event;
 use crate::name::Tenant;
 use crate::port::PublishError;
 use crate::subscription::{Audience, Subscription, SubscriptionId};
+use crate::time::Timestamp;
 
 /// What a broker promises. Whoever uses one looks here instead of hoping.
 #[expect(clippy::struct_excessive_bools, reason = "each promise stands alone; a broker may make any set of them")]
@@ -29,6 +30,26 @@ pub struct Guarantees {
     pub orders: bool,
     /// What a handler publishes and writes takes effect with its ack, or not at all.
     pub atomic_effects: bool,
+}
+
+/// An event that was let in, and how it is to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// What was published.
+    pub event: Arc<Event>,
+    /// Whom it is for.
+    pub audience: Audience,
+    /// Its publisher gave it its id, so that the same may come again and is then no other event.
+    pub given_id: bool,
+    /// It is to be published then and not before; only given to a broker that `delays`.
+    pub not_before: Option<Timestamp>,
+}
+
+impl From<Arc<Event>> for Admitted {
+    /// For everyone, now, with an id of the host's.
+    fn from(event: Arc<Event>) -> Self {
+        Self { event, audience: Audience::Everyone, given_id: false, not_before: None }
+    }
 }
 
 /// What a publisher gets for an event that was kept.
@@ -82,11 +103,12 @@ pub trait Broker: Send + Sync {
 
     /// Keeps an event for every subscription of its audience that matches now: all of them or none.
     ///
-    /// Returns once it is kept as [`guarantees`](Self::guarantees) say. Cancelling leaves open whether it was.
+    /// Returns once it is kept as [`guarantees`](Self::guarantees) say. Cancelling leaves open whether it was. One that
+    /// is to be published later matches when its time has come.
     ///
     /// # Errors
     /// [`PublishError::Overloaded`] when a matching subscription has no room; nothing is kept then, for nobody.
-    fn publish(&self, event: Arc<Event>, audience: Audience) -> BoxFuture<'_, Result<Receipt, PublishError>>;
+    fn publish(&self, admitted: Admitted) -> BoxFuture<'_, Result<Receipt, PublishError>>;
 
     /// Begins to deliver to a subscription what is published from now on.
     ///

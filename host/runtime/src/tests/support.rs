@@ -161,6 +161,7 @@ pub(crate) fn call_with(ports: &Arc<Ports>) -> Call {
         tenant: Tenant::new("acme").unwrap(),
         topic: Topic::new("orders.created").unwrap(),
         published_at: Timestamp::from_millis(42),
+        expires_at: None,
         message: Message { headers, body: Bytes::from_static(b"the body") },
     };
     Call {

@@ -132,6 +132,7 @@ mod tests {
             tenant,
             topic: Topic::new("a").unwrap(),
             published_at: Timestamp::default(),
+            expires_at: None,
             message: Message::default(),
         };
         let line = |text: &&str| LogLine {

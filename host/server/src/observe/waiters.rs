@@ -144,6 +144,7 @@ mod tests {
             tenant: Tenant::new(tenant).unwrap(),
             topic: Topic::new("a").unwrap(),
             published_at: Timestamp::default(),
+            expires_at: None,
             message: Message::default(),
         }
     }
