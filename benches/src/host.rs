@@ -73,6 +73,7 @@ impl Host {
         self.client.put_component(&digest, bytes.into()).await?;
         let window = std::num::NonZeroU32::new(WINDOW);
         let manifest = Manifest {
+            keyvalue: Vec::new(),
             name: "hello".to_owned(),
             version: "1".to_owned(),
             component: digest,

@@ -21,11 +21,14 @@ use hostel_event::delivery::SettleError;
 use hostel_event::handler::{Grants, Handler, Limits};
 use hostel_event::headers::Headers;
 use hostel_event::id::{Entropy, Ids};
+use hostel_event::key_value::{Bucket, Entry, Key, Write};
 use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Attempt, Outcome};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Broker, Call, Clock, EarlyAck, Invoke, Observe, Publication, Publish, Settled};
+use hostel_event::port::{
+    Broker, Call, Clock, EarlyAck, Invoke, KeyValue, KeyValueError, Observe, Publication, Publish, Settled,
+};
 use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
@@ -128,11 +131,12 @@ impl Rig {
             bytes: BROKER_BYTES,
             dead_letters: 1,
             dead_letter_bytes: BROKER_BYTES,
+            key_value_bytes: BROKER_BYTES,
             choice: memory::Choice::LeastLoaded,
             seed: 1,
         };
         let broker: Arc<dyn Broker> = Arc::new(Memory::new(settings, Arc::clone(&clock), ids.clone()));
-        let publish: Arc<dyn Publish> = Arc::new(Admission::new(admit::Parts {
+        let admission = Arc::new(Admission::new(admit::Parts {
             broker: Arc::clone(&broker),
             clock: Arc::clone(&clock),
             ids: ids.clone(),
@@ -142,8 +146,7 @@ impl Rig {
         let parts = driver::Parts {
             clock: Arc::clone(&clock),
             observe,
-            publish: Arc::clone(&publish),
-            guarantees: broker.guarantees(),
+            admission: Arc::clone(&admission),
             capacity: hostel_runtime::Settings::invocations_here(),
             seed: rand::random(),
         };
@@ -163,6 +166,7 @@ impl Rig {
             expires_at: None,
             message: publication.message.clone(),
         });
+        let publish: Arc<dyn Publish> = admission;
         let way = Arc::new(Way { publish, settlements, publication });
         Ok(Self { tokio, threads, guest: Arc::clone(&compiled.guest), dispatcher, way, event })
     }
@@ -200,6 +204,7 @@ impl Rig {
                     last_error: None,
                     early_ack: Arc::new(Nothing),
                     publish: Arc::clone(&self.way.publish),
+                    key_value: Arc::new(Nothing),
                 };
                 callers.spawn(invoke(Arc::clone(&self.guest), call, share));
             }
@@ -274,7 +279,7 @@ impl Settlements {
 }
 
 impl Observe for Settlements {
-    fn published(&self, _: &Arc<Event>, _: usize) {}
+    fn published(&self, _: &Arc<Event>) {}
 
     fn refused(&self) {}
 
@@ -290,6 +295,29 @@ impl Observe for Settlements {
 
 /// Of a call that belongs to no delivery there is nothing to acknowledge.
 struct Nothing;
+
+/// The guest of the benches keeps nothing.
+impl KeyValue for Nothing {
+    fn get(&self, _: &Bucket, _: &Key) -> BoxFuture<'_, Result<Option<Entry>, KeyValueError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn keys(&self, _: &Bucket, _: Option<&Key>, _: usize) -> BoxFuture<'_, Result<Vec<Key>, KeyValueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn room_for(&self, _: &Write) -> Result<(), KeyValueError> {
+        Err(nothing_is_kept())
+    }
+
+    fn write(&self, _: Vec<Write>) -> BoxFuture<'_, Result<(), KeyValueError>> {
+        Box::pin(std::future::ready(Err(nothing_is_kept())))
+    }
+}
+
+fn nothing_is_kept() -> KeyValueError {
+    KeyValueError::Failed("the guest of the benches keeps nothing".to_owned())
+}
 
 impl EarlyAck for Nothing {
     fn ack(&self) -> BoxFuture<'_, Result<(), SettleError>> {

@@ -11,7 +11,9 @@
 )]
 
 pub mod cli;
+pub mod gomicro;
 pub mod host;
+pub mod namespace;
 pub mod raw;
 
 use std::path::{Path, PathBuf};

@@ -156,7 +156,7 @@ async fn a_message_comes_from_wherever_it_is() {
     let view: PublishedView = json(&host, &[&["publish", "things.sent", "with headers"][..], &flags].concat()).await;
     let event = seen().await;
     assert_eq!((view.id.as_str(), event.id.as_str()), ("e-1", "e-1"));
-    let headers = [("content-type", "text/x-a"), ("x-a", "b")];
+    let headers = [("Content-Type", "text/x-a"), ("X-A", "b")];
     assert_eq!(event.headers, headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 

@@ -64,10 +64,10 @@ async fn what_is_sent_is_what_is_seen() {
     check(&[], "grün 😀\0\n".as_bytes(), &[]).await;
     let all: Vec<u8> = (0..=255).collect();
     let binary = [("Content-Type", "application/x-thing; v=1")];
-    check(&binary, &all, &[("content-type", "application/x-thing; v=1")]).await;
+    check(&binary, &all, &binary).await;
     let kept = [("X-Twice", "1"), ("X-Twice", "2"), ("X-Name", "Jürgen 😀"), ("Traceparent", "00-1"), ("X-Empty", "")];
     let expected =
-        [("x-twice", "1"), ("x-twice", "2"), ("x-name", "Jürgen 😀"), ("traceparent", "00-1"), ("x-empty", "")];
+        [("X-Twice", "1"), ("X-Twice", "2"), ("X-Name", "Jürgen 😀"), ("Traceparent", "00-1"), ("X-Empty", "")];
     check(&kept, b"x", &expected).await;
     let of_the_request = [
         ("Accept", "*/*"),
@@ -82,7 +82,7 @@ async fn what_is_sent_is_what_is_seen() {
         ("Trailer", "X-Sum"),
         ("X-Kept", "yes"),
     ];
-    check(&of_the_request, b"x", &[("x-kept", "yes")]).await;
+    check(&of_the_request, b"x", &[("X-Kept", "yes")]).await;
     assert_eq!(check(&[("Hostel-Id", "order 7/ä"), ("X-A", "b")], b"x", &[("x-a", "b")]).await, "order 7/ä");
     let most: Vec<(String, String)> = (0..128).map(|number| (format!("x-{number}"), "v".repeat(400))).collect();
     let most: Vec<(&str, &str)> = most.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -165,7 +165,7 @@ async fn a_stream_of_events_is_what_browsers_read() {
     assert_eq!(head, "event\nid: e-1\n");
     let event: EventView = serde_json::from_str(data.trim_end()).unwrap();
     assert_eq!((event.id.as_str(), event.topic.as_str()), ("e-1", "things.sent"));
-    assert_eq!((event.headers, event.body.as_deref()), (pairs(&[("x-a", "b")]), Some("a\nb")));
+    assert_eq!((event.headers, event.body.as_deref()), (pairs(&[("X-A", "b")]), Some("a\nb")));
 }
 
 #[tokio::test]

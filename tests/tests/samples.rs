@@ -105,6 +105,21 @@ async fn a_bad_student_registration_is_a_dead_letter_that_says_why() {
     check(r#"{"name":" ","email":"ada","course":"CS-101"}"#, r#"`name` is empty; `email` "ada" has no @"#).await;
 }
 
+#[tokio::test]
+async fn an_order_is_counted_and_a_bad_one_is_not() {
+    let host = deployed("order-totals").await;
+    let mut changed = host.client.tail("totals.changed").await.expect("tailed");
+    let order = |body: &str| publication("orders.created", body);
+    let (settled, _) = assert_acked(&host, &order(r#"{"customer":"ada","cents":250}"#)).await;
+    assert_rejected(&host, &order(r#"{"customer":" ","cents":1}"#)).await;
+    assert_rejected(&host, &order(r#"{"customer":"ada"}"#)).await;
+    assert_acked(&host, &order(r#"{"customer":"ada","cents":50}"#)).await;
+    let first = next!(changed);
+    assert_eq!(first.id, format!("total-{}", settled.id));
+    assert_eq!(first.body.as_deref(), Some(r#"{"customer":"ada","orders":1,"cents":250}"#));
+    assert_eq!(next!(changed).body.as_deref(), Some(r#"{"customer":"ada","orders":2,"cents":300}"#));
+}
+
 /// Deploys the router with [`SECRET`].
 async fn router() -> Host {
     let host = Host::start().await;

@@ -1,9 +1,11 @@
 //! A client of a host: every call of the admin API, and publishing and tailing through the ingress.
 //!
-//! HTTP/1.1 over plain TCP. Every call has a time limit; a followed stream has one for its beginning only. How bytes
-//! go over the wire is in `transport`, where a stream's messages become items in `follow`.
+//! HTTP/1.1 over plain TCP. Every call has a time limit; a followed stream has one for its beginning and one for
+//! silence. How bytes go over the wire is in `transport`, where a stream's messages become items in `follow`.
 
 mod follow;
+mod peers;
+mod registry;
 mod transport;
 
 use std::time::Duration;
@@ -11,11 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use self::follow::{Followed, Item};
 pub use self::transport::ClientError;
 use self::transport::{Ask, Base, Transport, segment};
 use crate::manifest::Manifest;
+use crate::sse::Message;
 use crate::view::{
     ComponentView, DeadLetterSummary, DeadLetterView, DeployedView, DiscardedView, EventView, HandlerView, Items,
     LogLineView, LostEventsView, LostLinesView, Page, PublishedView, SettledView, SubscriptionView,
@@ -203,7 +207,9 @@ impl Client {
     /// [`ClientError`].
     pub async fn follow_logs(&self, query: &LogQuery) -> Result<Followed<LogLineView>, ClientError> {
         let body = self.transport.stream(Ask::new(Method::GET, self.logs_url(query, true))).await?;
-        Ok(Followed::new(body, "log", |data| serde_json::from_str::<LostLinesView>(data).map(|lost| lost.lines)))
+        Ok(Followed::new(body, "logs", |message| {
+            item(message, "log", |data| serde_json::from_str::<LostLinesView>(data).map(|lost| lost.lines))
+        }))
     }
 
     /// Publishes a message. Returns once the host has kept it.
@@ -236,7 +242,9 @@ impl Client {
     pub async fn tail(&self, pattern: &str) -> Result<Followed<EventView>, ClientError> {
         let url = self.ingress.url(&format!("/topics/{}/events", segment(pattern)));
         let body = self.transport.stream(Ask::new(Method::GET, url)).await?;
-        Ok(Followed::new(body, "event", |data| serde_json::from_str::<LostEventsView>(data).map(|lost| lost.events)))
+        Ok(Followed::new(body, "events", |message| {
+            item(message, "event", |data| serde_json::from_str::<LostEventsView>(data).map(|lost| lost.events))
+        }))
     }
 
     async fn items<T: for<'de> Deserialize<'de>>(&self, url: String) -> Result<Vec<T>, ClientError> {
@@ -269,6 +277,19 @@ impl Client {
             ask = ask.header(HeaderName::from_static(ID_HEADER), header_value(ID_HEADER, id)?);
         }
         Ok(ask)
+    }
+}
+
+/// The item in a message of this kind, or how many were lost. Kinds that a newer host may have are passed over.
+fn item<T: DeserializeOwned>(
+    message: &Message,
+    kind: &str,
+    lost: fn(&str) -> Result<u64, serde_json::Error>,
+) -> Result<Option<Item<T>>, serde_json::Error> {
+    match message.event.as_str() {
+        "lost" => lost(&message.data).map(|count| Some(Item::Lost(count))),
+        event if event == kind => serde_json::from_str(&message.data).map(|item| Some(Item::Seen(item))),
+        _ => Ok(None),
     }
 }
 

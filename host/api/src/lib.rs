@@ -6,7 +6,9 @@
 pub mod client;
 pub mod document;
 pub mod manifest;
+pub mod peer;
 pub mod problem;
+pub mod registry;
 pub mod sse;
 pub mod suggest;
 pub mod time;

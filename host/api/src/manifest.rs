@@ -26,6 +26,12 @@ pub struct Manifest {
     /// Patterns of the topics that it may publish on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<String>,
+    /// Buckets of keys and values that it may read and write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keyvalue: Vec<String>,
+    /// Where it may send HTTP requests: scheme, host, port and the beginning of a path, after methods if not all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
     /// What it hears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<Subscription>,
@@ -184,6 +190,15 @@ key = "value"
         assert_eq!(manifest.subscriptions[1], Subscription { pattern: "orders.>".to_owned(), ..Default::default() });
         assert_eq!(manifest.limits.memory, Some(ByteSize(64 << 20)));
         assert_eq!(manifest.config.0["key"], "value");
+        let json = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(Manifest::from_json(&json), Ok(manifest));
+    }
+
+    #[test]
+    fn grants_are_read_and_survive_json() {
+        let text = FULL.replacen("publish =", "keyvalue = [\"totals\"]\nhttp = [\"https://a.example\"]\npublish =", 1);
+        let manifest = Manifest::from_toml(&text, "handler.toml").unwrap();
+        assert_eq!((&manifest.keyvalue[0][..], &manifest.http[0][..]), ("totals", "https://a.example"));
         let json = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(Manifest::from_json(&json), Ok(manifest));
     }

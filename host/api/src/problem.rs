@@ -155,6 +155,10 @@ codes! {
         "correct the parameter that the error names";
     BrokenBody, "E0023", 400, "broken body",
         "send the whole body, as long as `Content-Length` says or in well-formed chunks";
+    ServiceRefused, "E0024", 422, "registry does not take the service",
+        "correct what the error names, and register it again";
+    RegistryUnreachable, "E0025", 503, "registry out of reach",
+        "look whether the registry runs where the host looks for it, and try again";
     UnknownConfigKey, "E0030", 500, "unknown config key",
         "correct or remove the key that the error names";
     BadConfigValue, "E0031", 500, "bad config value",

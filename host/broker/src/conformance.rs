@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use hostel_event::delivery::{Delivery, Settlement};
+use hostel_event::delivery::{Delivery, SettleError, Settlement};
 use hostel_event::id::EventId;
+use hostel_event::key_value::{Bucket, Effects, Expected, Key, Revision, Write};
 use hostel_event::message::{Event, Message};
-use hostel_event::name::{HandlerName, QueueGroup, Tenant, Version};
+use hostel_event::name::{BucketName, HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Admitted, Broker, PublishError, Sink, SubscribeError};
+use hostel_event::port::{Admitted, Broker, KeyValueError, PublishError, Sink, SubscribeError};
 use hostel_event::subscription::{Audience, Place, Subscription, SubscriptionId};
 use hostel_event::time::Timestamp;
 use hostel_event::topic::Topic;
@@ -126,6 +127,37 @@ fn failed_attempt() -> Attempt {
     Attempt { number: 1, began: Timestamp::from_millis(2), version: Version::new("1").expect("a good version"), report }
 }
 
+/// An ack of an attempt that did nothing else.
+#[must_use]
+pub fn ack() -> Settlement {
+    Settlement::Ack(Effects::default())
+}
+
+fn bucket(of: &str, name: &str) -> Bucket {
+    Bucket { tenant: tenant(of), name: BucketName::new(name).expect("a good name") }
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).expect("a good key")
+}
+
+/// A write to bucket `b` of tenant `acme`; no value deletes.
+fn write(name: &str, value: Option<&'static str>, expected: Expected) -> Write {
+    Write { bucket: bucket("acme", "b"), key: key(name), value: value.map(Into::into), expected }
+}
+
+/// What a key of that bucket holds.
+async fn held(broker: &dyn Broker, name: &str) -> Option<String> {
+    let entry = broker.key_value().get(&bucket("acme", "b"), &key(name)).await.expect("it can be read");
+    entry.map(|entry| String::from_utf8(entry.value.to_vec()).expect("text"))
+}
+
+/// The revision of a key of that bucket.
+async fn revision(broker: &dyn Broker, name: &str) -> Revision {
+    let entry = broker.key_value().get(&bucket("acme", "b"), &key(name)).await.expect("it can be read");
+    entry.expect("it is there").revision
+}
+
 fn ids(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|delivery| delivery.event.id.as_str()).collect()
 }
@@ -161,6 +193,14 @@ where
     a_dead_letter_is_kept_and_can_be_redriven(&make().await).await;
     dead_letters_are_listed_newest_first_by_page(&make().await).await;
     a_delay_is_kept_where_it_is_promised(&make().await).await;
+    a_value_is_kept_by_tenant_bucket_and_key(&make().await).await;
+    keys_are_listed_in_order_by_page(&make().await).await;
+    writes_are_all_done_or_none(&make().await).await;
+    a_revision_is_never_used_twice(&make().await).await;
+    effects_come_with_the_ack_where_it_is_promised(&make().await).await;
+    an_ack_whose_writes_conflict_does_nothing_and_redelivers(&make().await).await;
+    effects_of_one_ack_are_seen_together(&make().await).await;
+    room_for_effects_is_told_beforehand(&make().await).await;
 }
 
 /// Broadcast reaches each subscription whose pattern matches, exactly once.
@@ -277,11 +317,8 @@ pub async fn a_full_window_refuses_the_event_for_everyone(broker: &dyn Broker) {
 /// A settled delivery gives its place to another, in whichever way it was settled.
 pub async fn settling_makes_room(broker: &dyn Broker) {
     let sink = subscribed(broker, Subscription { window: 1, ..subscription("a", "a") }).await;
-    let settlements = [
-        Settlement::Ack,
-        Settlement::DeadLetter { reason: "no".to_owned(), history: vec![failed_attempt()] },
-        Settlement::Ack,
-    ];
+    let settlements =
+        [ack(), Settlement::DeadLetter { reason: "no".to_owned(), history: vec![failed_attempt()] }, ack()];
     for (number, settlement) in settlements.into_iter().enumerate() {
         broker.publish(event(&number.to_string(), "a").into()).await.expect("room");
         let delivery = sink.expect(1).await.remove(0);
@@ -315,7 +352,7 @@ pub async fn an_ended_subscription_hears_nothing(broker: &dyn Broker) {
     assert_eq!(broker.unsubscribe(&id).await.expect("it is there").discarded, 1);
     assert!(broker.publish(event("3", "a").into()).await.expect("room").subscriptions.is_empty());
     assert!(sink.take().is_empty());
-    settle(running, Settlement::Ack).await;
+    settle(running, ack()).await;
 
     assert_eq!(broker.unsubscribe(&id).await, Err(SubscribeError::Unknown(id.clone())));
     let again = subscribed(broker, ending.clone()).await;
@@ -337,13 +374,13 @@ pub async fn an_ended_member_leaves_what_it_had_to_its_queue_group(broker: &dyn 
     sink.put_back(running.split_off(2));
     let ended = broker.unsubscribe(&ending.id).await.expect("it is there");
     assert_eq!((ended.discarded, ended.handed_over), (0, 2));
-    settle(running.remove(0), Settlement::Ack).await;
+    settle(running.remove(0), ack()).await;
     drop(running);
     let mut heirs = Vec::new();
     for _ in 0..100_000 {
         for delivery in heir.take() {
             heirs.push(delivery.event.id.to_string());
-            settle(delivery, Settlement::Ack).await;
+            settle(delivery, ack()).await;
         }
         if heirs.len() >= 3 {
             break;
@@ -377,7 +414,8 @@ pub async fn a_dead_letter_is_kept_and_can_be_redriven(broker: &dyn Broker) {
     let history = vec![failed_attempt()];
     let delivery = sink.expect(1).await.remove(0);
     settle(delivery, Settlement::DeadLetter { reason: "no".to_owned(), history: history.clone() }).await;
-    bystander.expect(1).await;
+    // Held, since a broker that redelivers would bring it again.
+    let _held = bystander.expect(1).await;
 
     let (acme, rival) = (tenant("acme"), tenant("rival"));
     let letters = broker.dead_letters().list(&acme, None, 10);
@@ -434,4 +472,189 @@ pub async fn a_delay_is_kept_where_it_is_promised(broker: &dyn Broker) {
     } else {
         settled.expect_err("an honest refusal");
     }
+}
+
+/// A value is found where it was written and nowhere else.
+pub async fn a_value_is_kept_by_tenant_bucket_and_key(broker: &dyn Broker) {
+    let store = broker.key_value();
+    assert_eq!(held(broker, "k").await, None);
+    store.write(vec![write("k", Some("v"), Expected::Anything)]).await.expect("room");
+    assert_eq!(held(broker, "k").await.as_deref(), Some("v"));
+    for (elsewhere, name) in [(bucket("acme", "c"), "k"), (bucket("rival", "b"), "k"), (bucket("acme", "b"), "K")] {
+        assert_eq!(store.get(&elsewhere, &key(name)).await, Ok(None), "{elsewhere:?} {name}");
+    }
+    assert_eq!(store.keys(&bucket("rival", "b"), None, 9).await, Ok(vec![]));
+    store.write(vec![write("k", Some(""), Expected::Anything)]).await.expect("room");
+    assert_eq!(held(broker, "k").await.as_deref(), Some(""), "an empty value is a value");
+    store.write(vec![write("k", None, Expected::Anything)]).await.expect("room");
+    assert_eq!(held(broker, "k").await, None);
+    store.write(vec![write("k", None, Expected::Anything)]).await.expect("what is not there can be deleted");
+}
+
+/// Keys come in the order of their bytes, page after page, without gap or overlap.
+pub async fn keys_are_listed_in_order_by_page(broker: &dyn Broker) {
+    let (store, bucket) = (broker.key_value(), bucket("acme", "b"));
+    let names = ["b", "a/1", "a", "ü", "a-1", "Z", "a.1"];
+    let writes = names.map(|name| write(name, Some("v"), Expected::Absent));
+    store.write(writes.to_vec()).await.expect("room");
+    let mut sorted = names.map(key).to_vec();
+    sorted.sort();
+    assert_eq!(store.keys(&bucket, None, 100).await, Ok(sorted.clone()));
+    let mut paged: Vec<Key> = Vec::new();
+    loop {
+        let page = store.keys(&bucket, paged.last(), 2).await.expect("it can be read");
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.len() <= 2);
+        paged.extend(page);
+    }
+    assert_eq!(paged, sorted);
+    assert_eq!(store.keys(&bucket, Some(&key("a0")), 1).await, Ok(vec![key("b")]), "after a key that is not there");
+}
+
+/// One write that does not find what it expects keeps the others from being done.
+pub async fn writes_are_all_done_or_none(broker: &dyn Broker) {
+    let store = broker.key_value();
+    store.write(vec![write("there", Some("1"), Expected::Absent)]).await.expect("room");
+    let first = revision(broker, "there").await;
+    let refused = [
+        vec![write("new", Some("x"), Expected::Absent), write("there", Some("2"), Expected::Absent)],
+        vec![write("there", Some("2"), Expected::Revision(first)), write("new", Some("x"), Expected::Revision(first))],
+        vec![write("there", None, Expected::Revision(first)), write("other", None, Expected::Revision(first))],
+    ];
+    for (writes, culprit) in refused.into_iter().zip(["there", "new", "other"]) {
+        assert_eq!(store.write(writes).await, Err(KeyValueError::Conflict(key(culprit))));
+        assert_eq!((held(broker, "there").await.as_deref(), held(broker, "new").await), (Some("1"), None));
+    }
+    let taken = vec![write("there", Some("2"), Expected::Revision(first)), write("new", Some("x"), Expected::Absent)];
+    store.write(taken).await.expect("everything is as expected");
+    assert_eq!(held(broker, "there").await.as_deref(), Some("2"));
+    assert_eq!(held(broker, "new").await.as_deref(), Some("x"));
+}
+
+/// A key that was deleted and written again is not taken for what it was.
+pub async fn a_revision_is_never_used_twice(broker: &dyn Broker) {
+    let store = broker.key_value();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        store.write(vec![write("k", Some("same"), Expected::Anything)]).await.expect("room");
+        seen.push(revision(broker, "k").await);
+        store.write(vec![write("k", None, Expected::Anything)]).await.expect("room");
+    }
+    store.write(vec![write("k", Some("same"), Expected::Absent)]).await.expect("room");
+    for old in &seen {
+        let stale = store.write(vec![write("k", Some("x"), Expected::Revision(*old))]).await;
+        assert_eq!(stale, Err(KeyValueError::Conflict(key("k"))));
+    }
+    assert!(seen.is_sorted_by(|one, next| one < next), "revisions grow");
+}
+
+fn effects(published: &[Arc<Event>], writes: Vec<Write>) -> Settlement {
+    Settlement::Ack(Effects { publications: published.iter().cloned().map(Admitted::from).collect(), writes })
+}
+
+/// Where effects are atomic they appear with the ack and not before; where not, an ack that has any is refused, since
+/// nobody may give one.
+pub async fn effects_come_with_the_ack_where_it_is_promised(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    let hearer = subscribed(broker, subscription("b", "b")).await;
+    broker.publish(event("1", "a").into()).await.expect("room");
+    let delivery = sink.expect(1).await.remove(0);
+    let ack = effects(&[event("2", "b"), event("3", "b")], vec![write("k", Some("v"), Expected::Absent)]);
+    let settled = delivery.settle.settle(ack).await;
+    if !broker.guarantees().atomic_effects {
+        assert!(matches!(settled, Err(SettleError::Failed(_))), "{settled:?}");
+        assert!(hearer.take().is_empty());
+        assert_eq!(held(broker, "k").await, None);
+        return;
+    }
+    settled.expect("nothing conflicts");
+    assert_eq!(held(broker, "k").await.as_deref(), Some("v"));
+    let mut heard = hearer.expect(2).await;
+    heard.sort_by(|one, other| one.event.id.cmp(&other.event.id));
+    assert_eq!(ids(&heard), ["2", "3"]);
+    assert!(sink.take().is_empty(), "what was acknowledged does not come again");
+}
+
+/// Where another wrote a key meanwhile nothing takes effect, and the event comes again at once.
+pub async fn an_ack_whose_writes_conflict_does_nothing_and_redelivers(broker: &dyn Broker) {
+    if !broker.guarantees().atomic_effects {
+        return;
+    }
+    let narrow = Subscription { window: 1, ..subscription("a", "a") };
+    let sink = subscribed(broker, narrow).await;
+    let hearer = subscribed(broker, subscription("b", "b")).await;
+    broker.publish(event("1", "a").into()).await.expect("room");
+    let delivery = sink.expect(1).await.remove(0);
+    broker.key_value().write(vec![write("k", Some("other"), Expected::Absent)]).await.expect("room");
+    let writes = vec![write("new", Some("x"), Expected::Absent), write("k", Some("own"), Expected::Absent)];
+    let settled = delivery.settle.settle(effects(&[event("2", "b")], writes)).await;
+    assert_eq!(settled, Err(SettleError::Conflict(key("k"))));
+    assert_eq!(held(broker, "k").await.as_deref(), Some("other"));
+    assert_eq!(held(broker, "new").await, None);
+    assert!(hearer.take().is_empty());
+
+    let again = sink.expect(1).await.remove(0);
+    assert_eq!((again.event.id.as_str(), again.history.len()), ("1", 0), "a conflict is no failed attempt");
+    let current = Expected::Revision(revision(broker, "k").await);
+    let writes = vec![write("k", Some("own"), current)];
+    again.settle.settle(effects(&[event("2", "b")], writes)).await.expect("nothing conflicts any more");
+    assert_eq!(held(broker, "k").await.as_deref(), Some("own"));
+    assert_eq!(ids(&hearer.expect(1).await), ["2"]);
+    // Its place is free again, once.
+    broker.publish(event("3", "a").into()).await.expect("room");
+    assert_eq!(ids(&sink.expect(1).await), ["3"]);
+}
+
+/// Of two acks that write the same keys one is whole and the other nothing.
+pub async fn effects_of_one_ack_are_seen_together(broker: &dyn Broker) {
+    if !broker.guarantees().atomic_effects {
+        return;
+    }
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    for id in ["1", "2"] {
+        broker.publish(event(id, "a").into()).await.expect("room");
+    }
+    let both = |value| vec![write("x", Some(value), Expected::Absent), write("y", Some(value), Expected::Absent)];
+    let mut deliveries = sink.expect(2).await;
+    let (second, first) = (deliveries.remove(1), deliveries.remove(0));
+    second.settle.settle(effects(&[], both("second"))).await.expect("nothing was there");
+    let conflict = first.settle.settle(effects(&[], both("first"))).await.expect_err("both are there");
+    assert!(matches!(conflict, SettleError::Conflict(_)), "{conflict}");
+    assert_eq!(held(broker, "x").await.as_deref(), Some("second"));
+    assert_eq!(held(broker, "y").await.as_deref(), Some("second"));
+    assert_eq!(ids(&sink.expect(1).await), ["1"]);
+}
+
+/// What finds no room is refused when it is asked for; what was asked for in time is kept with the ack.
+pub async fn room_for_effects_is_told_beforehand(broker: &dyn Broker) {
+    let guarantees = broker.guarantees();
+    if !guarantees.atomic_effects {
+        return;
+    }
+    let sink = subscribed(broker, subscription("a", "a")).await;
+    let narrow = subscribed(broker, Subscription { window: 1, ..subscription("b", "b") }).await;
+    broker.publish(event("1", "a").into()).await.expect("room");
+    let delivery = sink.expect(1).await.remove(0);
+    broker.room_for(&event("2", "b").into()).expect("there is room");
+    broker.publish(event("3", "b").into()).await.expect("room");
+    if !guarantees.durable {
+        let refusal = broker.room_for(&event("4", "b").into()).expect_err("its window is full");
+        assert_eq!(refusal.to_string(), "subscription `acme/b:b` is full");
+    }
+    delivery.settle.settle(effects(&[event("2", "b")], vec![])).await.expect("there was room when it was asked for");
+    let mut heard = Vec::new();
+    for _ in 0..100_000 {
+        for delivery in narrow.take() {
+            heard.push(delivery.event.id.to_string());
+            settle(delivery, ack()).await;
+        }
+        if heard.len() == 2 {
+            break;
+        }
+        yield_now().await;
+    }
+    heard.sort();
+    assert_eq!(heard, ["2", "3"]);
 }

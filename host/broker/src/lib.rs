@@ -6,7 +6,9 @@
 //!
 //! Each adapter has a file of its own and runs the `conformance` suite.
 
+pub mod choice;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod http;
 pub mod memory;
 mod telemetry;

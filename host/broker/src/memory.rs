@@ -6,11 +6,15 @@
 //!
 //! A publish takes the table of subscriptions for reading only, so publishers do not wait for one another.
 //!
+//! What an attempt did takes effect with its ack in one step: its writes are checked and done under one lock, and then
+//! what it published goes out, which cannot fail any more. It goes beyond windows and bytes if it must, since there was
+//! room when the handler asked; by how much is bounded by what the attempts that run may do.
+//!
 //! A token that is dropped unused gives the event up, unless its subscription has ended and was a member of a queue
 //! group: then another member gets it.
 
-mod choice;
 mod dead_letters;
+mod key_value;
 mod token;
 
 use std::collections::HashMap;
@@ -24,17 +28,20 @@ use parking_lot::RwLock;
 
 use hostel_event::delivery::Delivery;
 use hostel_event::id::Ids;
+use hostel_event::key_value::{Effects, Key};
 use hostel_event::message::Event;
 use hostel_event::name::Tenant;
 use hostel_event::port::{
-    Admitted, Broker, Clock, DeadLetters, Guarantees, PublishError, Receipt, Sink, SubscribeError, Unsubscribed,
+    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, PublishError, Receipt, Sink, SubscribeError,
+    Unsubscribed,
 };
 use hostel_event::routes::Routes;
 use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
 
-pub use choice::Choice;
-use choice::Chooser;
+pub use crate::choice::Choice;
+use crate::choice::{Chooser, Member};
 use dead_letters::Graveyard;
+use key_value::Store;
 use token::{Kept, Token};
 
 /// When a publisher that found no room should come again. Arbitrary: a handler that is behind by a whole window needs
@@ -50,6 +57,8 @@ pub struct Settings {
     pub dead_letters: usize,
     /// Bytes of all dead letters; the oldest go first.
     pub dead_letter_bytes: usize,
+    /// Bytes of all keys and values that handlers keep.
+    pub key_value_bytes: usize,
     /// How a queue group chooses among its members.
     pub choice: Choice,
     /// Where the lots of that choice begin.
@@ -69,6 +78,7 @@ pub(crate) struct Shared {
     bytes: AtomicUsize,
     chooser: Chooser,
     graveyard: Graveyard,
+    store: Store,
 }
 
 #[derive(Default)]
@@ -107,18 +117,32 @@ impl Entry {
             .is_ok()
     }
 
-    /// Takes a place even beyond the window: what comes from another member of the group was taken on by the group.
+    /// Takes a place even beyond the window, for what was taken on before: by another member of the group, or when there
+    /// was room.
     fn reserve_beyond(&self) {
         self.account.out.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn has_room(&self) -> bool {
+        self.account.out.load(Ordering::Acquire) < self.subscription.window
     }
 
     fn release(&self) {
         self.account.out.fetch_sub(1, Ordering::AcqRel);
     }
+}
 
-    /// How busy it is: its deliveries out for each that may run at the same time. In 1/1024.
-    fn load(&self) -> usize {
-        self.account.out.load(Ordering::Acquire).saturating_mul(1024) / self.subscription.concurrency.max(1)
+impl Member for Entry {
+    fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    fn out(&self) -> usize {
+        self.account.out.load(Ordering::Acquire)
+    }
+
+    fn turn(&self) -> &AtomicUsize {
+        &self.account.turn
     }
 }
 
@@ -128,7 +152,9 @@ impl Memory {
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, ids: Ids) -> Self {
         let graveyard = Graveyard::new(settings, clock, ids);
         let chooser = Chooser::new(settings.choice, settings.seed);
-        let shared = Shared { settings, table: RwLock::default(), bytes: AtomicUsize::new(0), chooser, graveyard };
+        let (table, bytes) = (RwLock::default(), AtomicUsize::new(0));
+        let store = Store::new(settings.key_value_bytes);
+        let shared = Shared { settings, table, bytes, chooser, graveyard, store };
         Self { shared: Arc::new(shared) }
     }
 
@@ -141,7 +167,7 @@ impl Memory {
     fn keep(&self, event: Arc<Event>, audience: &Audience) -> Result<Receipt, PublishError> {
         let table = self.shared.table.read();
         let chosen = match table.routes.get(&event.tenant) {
-            Some(routes) => choose(routes, &event, audience, &self.shared.chooser),
+            Some(routes) => self.shared.chooser.choose(routes, &event.topic, audience),
             None => Vec::new(),
         };
         let mut receipt = Receipt { id: event.id.clone(), subscriptions: Vec::with_capacity(chosen.len()) };
@@ -157,6 +183,34 @@ impl Memory {
             deliver(&self.shared, entry, &kept);
         }
         Ok(receipt)
+    }
+
+    /// Whether [`keep`](Self::keep) would find room.
+    fn has_room(&self, event: &Event, audience: &Audience) -> Result<(), PublishError> {
+        let table = self.shared.table.read();
+        let Some(routes) = table.routes.get(&event.tenant) else { return Ok(()) };
+        let mut hearers: Vec<&Arc<Entry>> = Vec::new();
+        routes.visit(&event.topic, |entry| {
+            if audience.includes(&entry.subscription) {
+                hearers.push(entry);
+            }
+        });
+        if hearers.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.shared.bytes.load(Ordering::Acquire).saturating_add(event.bytes());
+        if bytes > self.shared.settings.bytes {
+            return Err(overloaded("the memory broker".to_owned()));
+        }
+        // Nobody is chosen yet, which would use up a turn: of a queue group it is enough that one member has room.
+        let stands_in = |full: &Entry| {
+            let queue = &full.subscription.queue;
+            queue.is_some() && hearers.iter().any(|entry| entry.subscription.queue == *queue && entry.has_room())
+        };
+        match hearers.iter().find(|entry| !entry.has_room() && !stands_in(entry)) {
+            None => Ok(()),
+            Some(entry) => Err(full(entry)),
+        }
     }
 
     fn begin(&self, subscription: Arc<Subscription>, sink: Arc<dyn Sink>) -> Result<(), SubscribeError> {
@@ -188,28 +242,6 @@ impl Memory {
         let handed_over = entry.account.handed_over.load(Ordering::Acquire);
         Ok(Unsubscribed { discarded: forgotten.saturating_sub(handed_over), handed_over })
     }
-}
-
-/// Everyone of the audience who hears the event and is in no queue group, and one member of each group.
-fn choose<'a>(
-    routes: &'a Routes<Arc<Entry>>,
-    event: &Event,
-    audience: &Audience,
-    chooser: &Chooser,
-) -> Vec<&'a Arc<Entry>> {
-    let (mut chosen, mut members) = (Vec::new(), Vec::new());
-    routes.visit(&event.topic, |entry| {
-        if audience.includes(&entry.subscription) {
-            let list: &mut Vec<&Arc<Entry>> =
-                if entry.subscription.queue.is_none() { &mut chosen } else { &mut members };
-            list.push(entry);
-        }
-    });
-    while let Some(queue) = members.first().map(|entry| entry.subscription.queue.clone()) {
-        let group: Vec<&Arc<Entry>> = members.extract_if(.., |entry| entry.subscription.queue == queue).collect();
-        chosen.extend(chooser.pick(&group));
-    }
-    chosen
 }
 
 /// Hands out a delivery for which a place is reserved.
@@ -246,8 +278,40 @@ fn reserve_all(entries: &[&Arc<Entry>]) -> Result<(), PublishError> {
     for (done, entry) in entries.iter().enumerate() {
         if !entry.reserve() {
             entries.iter().take(done).for_each(|reserved| reserved.release());
-            let what = format!("subscription `{}`", entry.subscription.id);
-            return Err(PublishError::Overloaded { what, retry_after: RETRY_AFTER });
+            return Err(full(entry));
+        }
+    }
+    Ok(())
+}
+
+fn full(entry: &Entry) -> PublishError {
+    overloaded(format!("subscription `{}`", entry.subscription.id))
+}
+
+fn overloaded(what: String) -> PublishError {
+    PublishError::Overloaded { what, retry_after: RETRY_AFTER }
+}
+
+/// Has all of these take effect, or none where a key was written by another.
+fn commit(shared: &Arc<Shared>, effects: Effects) -> Result<(), Key> {
+    let Effects { publications, writes } = effects;
+    if !writes.is_empty() {
+        shared.store.write_beyond(writes)?;
+    }
+    if publications.is_empty() {
+        return Ok(());
+    }
+    let table = shared.table.read();
+    for Admitted { event, audience, .. } in publications {
+        let Some(routes) = table.routes.get(&event.tenant) else { continue };
+        let chosen = shared.chooser.choose(routes, &event.topic, &audience);
+        if chosen.is_empty() {
+            continue;
+        }
+        let kept = Kept::reserve_beyond(event, shared);
+        for entry in chosen {
+            entry.reserve_beyond();
+            deliver(shared, entry, &kept);
         }
     }
     Ok(())
@@ -275,11 +339,15 @@ impl Table {
 
 impl Broker for Memory {
     fn guarantees(&self) -> Guarantees {
-        Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: false }
+        Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: true }
     }
 
     fn publish(&self, admitted: Admitted) -> BoxFuture<'_, Result<Receipt, PublishError>> {
         Box::pin(ready(self.keep(admitted.event, &admitted.audience)))
+    }
+
+    fn room_for(&self, admitted: &Admitted) -> Result<(), PublishError> {
+        self.has_room(&admitted.event, &admitted.audience)
     }
 
     fn subscribe(
@@ -300,6 +368,10 @@ impl Broker for Memory {
 
     fn dead_letters(&self) -> &dyn DeadLetters {
         self
+    }
+
+    fn key_value(&self) -> &dyn KeyValue {
+        &self.shared.store
     }
 }
 

@@ -45,6 +45,30 @@ impl Admission {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Who keeps what is admitted.
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.parts.broker
+    }
+
+    /// The most bytes a message may have, headers and body together.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.parts.message_bytes
+    }
+
+    /// Lets a message in that is to be kept with an attempt's ack, if there is room for it now.
+    pub(crate) fn stage(&self, publication: Publication) -> Result<Admitted, PublishError> {
+        let admitted = self.admit(publication)?;
+        match self.parts.broker.room_for(&admitted) {
+            Ok(()) => Ok(admitted),
+            Err(error) => {
+                if matches!(error, PublishError::Overloaded { .. }) {
+                    self.parts.observe.refused();
+                }
+                Err(error)
+            }
+        }
+    }
+
     fn admit(&self, publication: Publication) -> Result<Admitted, PublishError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
@@ -73,7 +97,7 @@ impl Publish for Admission {
             let event = Arc::clone(&admitted.event);
             let kept = self.parts.broker.publish(admitted).await;
             match &kept {
-                Ok(receipt) => self.parts.observe.published(&event, receipt.subscriptions.len()),
+                Ok(_) => self.parts.observe.published(&event),
                 Err(PublishError::Overloaded { .. }) => self.parts.observe.refused(),
                 Err(_) => {}
             }

@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use hostel_event::delivery::Delivery;
-use hostel_event::port::{Clock, Guarantees, Invoke, Observe, Publish, Settled, Sink};
+use hostel_event::port::{Clock, Invoke, Observe, Settled, Sink};
 use hostel_event::subscription::{Subscription, SubscriptionId};
 
+use crate::admit::Admission;
 use crate::plan::{Input, Load, Settings};
 
 use board::{Board, Todo};
@@ -31,10 +32,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Hears how attempts and deliveries end.
     pub observe: Arc<dyn Observe>,
-    /// How handlers publish.
-    pub publish: Arc<dyn Publish>,
-    /// What the broker promises, which decides who keeps delays and what a drain waits for.
-    pub guarantees: Guarantees,
+    /// How handlers publish. What its broker promises decides who keeps delays, what a drain waits for, and when effects
+    /// are done.
+    pub admission: Arc<Admission>,
     /// How many deliveries run at the same time.
     pub capacity: usize,
     /// Where the random numbers of the backoff begin.
@@ -70,6 +70,8 @@ pub struct Counts {
     pub retried: u64,
     /// Deliveries that became dead letters.
     pub dead_lettered: u64,
+    /// Acks that did not take, because another wrote a key meanwhile; each made its event come again.
+    pub conflicts: u64,
 }
 
 /// A subscription as it stands.
@@ -88,7 +90,8 @@ impl Dispatcher {
     /// time.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let settings = Settings { capacity: parts.capacity, broker_delays: parts.guarantees.delays, seed: parts.seed };
+        let broker_delays = parts.admission.broker().guarantees().delays;
+        let settings = Settings { capacity: parts.capacity, broker_delays, seed: parts.seed };
         let shared = Arc::new(Shared {
             parts,
             board: Mutex::new(Board::new(settings)),
@@ -120,17 +123,17 @@ impl Dispatcher {
     /// With a durable broker only what runs is waited for, since what waits is kept; otherwise also what waits and
     /// sleeps, since nobody else has it. Nothing may be delivered after this. Not safe to cancel.
     pub async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
-        let durable = self.shared.parts.guarantees.durable;
+        let durable = self.shared.parts.admission.broker().guarantees().durable;
         tokio::select! {
             () = self.shared.done(durable) => {}
             () = tokio::time::sleep(patience) => {}
             () = hurry => {}
         }
-        let left = self.shared.board.lock().unsettled();
         self.shared.cancel.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-        left
+        // Counted at the very end: what was being settled may have come again.
+        self.shared.board.lock().unsettled()
     }
 }
 
@@ -171,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Waits until nothing runs, and unless the broker is durable until nothing waits or sleeps.
+    /// Waits until nothing runs or is being settled, and unless the broker is durable until nothing waits or sleeps.
     async fn done(&self, durable: bool) {
         loop {
             let mut left = std::pin::pin!(self.left.notified());
@@ -179,7 +182,7 @@ impl Shared {
             left.as_mut().enable();
             let done = {
                 let board = self.board.lock();
-                if durable { board.running() == 0 } else { board.is_empty() }
+                !board.is_settling() && if durable { board.running() == 0 } else { board.is_empty() }
             };
             if done {
                 return;

@@ -2,11 +2,14 @@
 //!
 //! [`admit`] lets messages in and makes them events. The broker keeps them and hands deliveries to the [`Dispatcher`],
 //! which asks the [`plan`] what to do and does it: the plan decides without I/O, clocks and tasks, the [`driver`] acts
-//! without deciding.
+//! without deciding. What a handler publishes and writes goes through `effects`, which holds it back until the ack.
 //!
 //! [`Dispatcher`]: driver::Dispatcher
 
 pub mod admit;
 pub mod driver;
+mod effects;
+#[cfg(test)]
+mod fake;
 pub mod plan;
 mod telemetry;

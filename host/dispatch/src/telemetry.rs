@@ -2,6 +2,7 @@
 
 use hostel_event::delivery::SettleError;
 use hostel_event::id::EventId;
+use hostel_event::key_value::Key;
 use hostel_event::port::Settled;
 use hostel_event::subscription::SubscriptionId;
 
@@ -24,6 +25,11 @@ pub(crate) fn settled(event: &EventId, subscription: &SubscriptionId, settled: &
 /// An attempt failed after its handler had acknowledged early; nothing makes the event come again.
 pub(crate) fn failed_after_ack(event: &EventId, subscription: &SubscriptionId, outcome: &str) {
     tracing::debug!(%event, %subscription, outcome, "attempt failed after its early ack");
+}
+
+/// An ack did not take, because another wrote a key that the attempt wrote as well.
+pub(crate) fn conflicted(event: &EventId, subscription: &SubscriptionId, key: &Key) {
+    tracing::debug!(%event, %subscription, %key, "another wrote a key meanwhile; the event comes again");
 }
 
 /// The broker did not take a settlement.

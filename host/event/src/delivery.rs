@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
+use crate::key_value::{Effects, Key};
 use crate::message::Event;
 use crate::outcome::Attempt;
 use crate::subscription::SubscriptionId;
@@ -25,8 +26,9 @@ pub struct Delivery {
 /// How a delivery ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// The event was handled. The broker forgets the delivery.
-    Ack,
+    /// The event was handled. The broker forgets the delivery, and what its attempt did takes effect: both or neither.
+    /// Effects are only given to a broker of `atomic_effects`.
+    Ack(Effects),
     /// The event is to come again. Only given to a broker that `delays`.
     Retry {
         /// Not before this has passed.
@@ -50,6 +52,10 @@ pub enum SettleError {
     /// It was settled before.
     #[error("the delivery was settled before")]
     AlreadySettled,
+    /// Another wrote this key since the attempt first looked at it: none of its effects took. The broker delivers the
+    /// event again at once, by itself and whatever it promises else, with the history with which it came.
+    #[error("key `{0}` was written by another meanwhile")]
+    Conflict(Key),
     /// The broker failed; the delivery will come again if the broker redelivers.
     #[error("cannot settle the delivery: {0}")]
     Failed(String),
@@ -63,7 +69,8 @@ pub trait Settle: Send + Sync {
     /// took. Dropping the token unused leaves the delivery to the broker: one that redelivers will deliver it again.
     ///
     /// # Errors
-    /// [`SettleError::Failed`] when the broker could not keep the settlement.
+    /// [`SettleError::Conflict`] when a write of an ack's effects does not find what it expects,
+    /// [`SettleError::Failed`] when the broker could not keep the settlement. Nothing took effect then.
     fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<(), SettleError>>;
 }
 

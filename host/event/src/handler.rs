@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::name::{HandlerName, Tenant, Version};
+use crate::destination::Destination;
+use crate::name::{BucketName, HandlerName, Tenant, Version};
 use crate::pattern::Pattern;
 use crate::subscription::Subscription;
 use crate::topic::Topic;
@@ -118,6 +119,10 @@ impl Default for Limits {
 pub struct Grants {
     /// Topics that it may publish on.
     pub publish: Vec<Pattern>,
+    /// Buckets of its tenant that it may read and write.
+    pub key_value: Vec<BucketName>,
+    /// Where it may send HTTP requests.
+    pub http: Vec<Destination>,
     /// What `wasi:config/store` answers, secrets included.
     pub config: BTreeMap<String, String>,
 }
@@ -135,6 +140,8 @@ impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grants")
             .field("publish", &self.publish)
+            .field("key_value", &self.key_value)
+            .field("http", &self.http)
             .field("config", &self.config.keys().collect::<Vec<_>>())
             .finish()
     }
@@ -156,7 +163,8 @@ mod tests {
 
     #[test]
     fn grants_never_print_a_value() {
-        let grants = Grants { publish: vec![], config: BTreeMap::from([("key".to_owned(), "s3cret".to_owned())]) };
+        let config = BTreeMap::from([("key".to_owned(), "s3cret".to_owned())]);
+        let grants = Grants { config, ..Grants::default() };
         assert!(!format!("{grants:?}").contains("s3cret"));
     }
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::message::Event;
 use crate::name::{BucketName, Tenant};
-use crate::subscription::Audience;
+use crate::port::Admitted;
 
 /// A bucket of a tenant: keys of one bucket have nothing to do with those of another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,7 +119,7 @@ pub struct Write {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// What it published, in order.
-    pub publications: Vec<(Arc<Event>, Audience)>,
+    pub publications: Vec<Admitted>,
     /// What it wrote, each key at most once.
     pub writes: Vec<Write>,
 }

@@ -2,12 +2,13 @@
 //!
 //! Everything that two crates must agree on stands here, and nothing else: no I/O, no async runtime, no WebAssembly.
 //! The modules in the order in which an event meets them: what is published ([`message`], [`topic`], [`id`]), who
-//! gets it ([`pattern`], [`routes`], [`subscription`], [`handler`]), how one attempt goes ([`delivery`], [`outcome`]),
+//! gets it ([`pattern`], [`routes`], [`subscription`], [`handler`]), how one attempt goes ([`delivery`], [`outcome`], [`destination`]),
 //! what takes effect with it ([`key_value`]), and what is left when it will not go ([`dead_letter`]). [`port`] holds the
 //! traits that adapters implement.
 
 pub mod dead_letter;
 pub mod delivery;
+pub mod destination;
 pub mod handler;
 pub mod headers;
 pub mod id;

@@ -11,6 +11,10 @@ use crate::topic::Topic;
 /// The header by which a publisher gives the event's id.
 pub const ID_HEADER: &str = "Hostel-Id";
 
+/// The header that names the hosts that an event and those that caused it have left, so that what goes round in a circle
+/// comes to an end.
+pub const ROUTE_HEADER: &str = "Hostel-Route";
+
 /// What a publisher hands over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {

@@ -84,6 +84,10 @@ struct Shared {
 /// soon enough that a restart of the registry is hardly noticed, and no storm while it stays away.
 const WATCH_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// How often to look whether the watch has lost changes while none comes: one over a network may break and be begun
+/// again. Arbitrary; nodes that went meanwhile are believed in for this long.
+const LOOK_FOR_LOSSES: Duration = Duration::from_secs(1);
+
 impl Cached {
     /// Keeps the answers of `inner`. Starts the task that watches it, so this needs a tokio runtime.
     #[must_use]
@@ -234,8 +238,12 @@ async fn follow(shared: Arc<Shared>, mut stopped: signal::Receiver<bool>) {
 /// Keeps entries as the watch says until it ends.
 async fn hear(shared: &Shared, mut watch: Box<dyn Watch>) {
     let mut lost = watch.lost();
-    while let Some(change) = watch.next().await {
-        shared.apply(change);
+    loop {
+        match tokio::time::timeout(LOOK_FOR_LOSSES, watch.next()).await {
+            Ok(Some(change)) => shared.apply(change),
+            Ok(None) => return,
+            Err(_) => {}
+        }
         if watch.lost() != lost {
             lost = watch.lost();
             shared.expire_all();

@@ -47,6 +47,59 @@ pub(crate) fn watch_ended() {
     tracing::debug!("the watch on the registry ended; watching again");
 }
 
+/// The other host could not ask its own registry.
+pub(crate) fn stale_elsewhere(service: &str, asked_at: &str, reason: &str) {
+    tracing::debug!(service, asked_at, reason, "the host that was asked answered what its own registry said before");
+}
+
+/// The stream of changes from another host broke.
+pub(crate) fn watch_broke(reason: &str) {
+    tracing::warn!(reason, "the watch on another host's registry broke; changes are missed until it is back");
+}
+
+/// The stream of changes from another host is back.
+pub(crate) fn watch_back() {
+    tracing::info!("the watch on another host's registry is back");
+}
+
+/// The registry takes a node.
+pub(crate) fn node_registered(service: &str, version: &str, node: &str) {
+    tracing::debug!(service, version, node, "registered a node");
+}
+
+/// The registry does not take a node.
+pub(crate) fn node_refused(service: &str, version: &str, node: &str, reason: &str) {
+    tracing::warn!(service, version, node, reason, "the registry does not take a node; the others are registered");
+}
+
+/// Nodes cannot be registered, for the registry does not answer.
+pub(crate) fn heart_stopped(reason: &str) {
+    tracing::warn!(reason, "cannot register with the registry; trying again");
+}
+
+/// Nodes are registered again.
+pub(crate) fn heart_beats(after: Duration) {
+    tracing::info!(?after, "the registry takes registrations again");
+}
+
+/// The check fails, so that the nodes are taken out.
+pub(crate) fn check_fails(reason: &str) {
+    tracing::warn!(reason, "the check before registering fails; the nodes are taken out until it passes");
+}
+
+/// The check passes again.
+pub(crate) fn check_passes() {
+    tracing::info!("the check before registering passes again; the nodes come back");
+}
+
+/// The nodes were taken out at the end.
+pub(crate) fn heart_closed(left: usize) {
+    match left {
+        0 => tracing::debug!("took all nodes out of the registry"),
+        left => tracing::warn!(left, "could not take all nodes out of the registry in time; their TTL will"),
+    }
+}
+
 /// The mDNS registry listens.
 pub(crate) fn mdns_started(interface: &str, address: std::net::Ipv4Addr) {
     tracing::info!(interface, %address, "mDNS registry started");

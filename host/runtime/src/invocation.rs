@@ -14,6 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::hostel::handler::types::Failure;
 use crate::capability::events::Lent;
+use crate::capability::http::Http;
 use crate::component::Component;
 use crate::deadline::Deadline;
 use crate::fault::fault;
@@ -57,7 +58,8 @@ impl<'a> Invocation<'a> {
         let limits = &guest.handler().limits;
         let deadline = Arc::new(Deadline::new(Instant::now(), limits.deadline));
         let log = Arc::new(Mutex::new(Recorder::new(limits, Arc::clone(&runtime.clock))));
-        let state = State::new(Arc::clone(guest.handler()), call, Arc::clone(&deadline), Arc::clone(&log));
+        let http = Http::new(Arc::clone(guest.handler()), Arc::clone(&log), Arc::clone(&runtime.outgoing));
+        let state = State::new(Arc::clone(guest.handler()), call, Arc::clone(&deadline), Arc::clone(&log), http);
         let active = runtime.ticker.activate();
         let mut store = Store::new(&runtime.engine, state);
         store.limiter(|state| &mut state.limiter);

@@ -23,6 +23,7 @@ mod limiter;
 mod load;
 mod log;
 mod offer;
+mod outgoing;
 mod runtime;
 mod settings;
 mod state;

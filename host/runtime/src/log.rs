@@ -52,6 +52,11 @@ impl Recorder {
         self.push(LogSource::Logging, level, context, text, false);
     }
 
+    /// Takes a line that the host itself has to say.
+    pub(crate) fn note(&mut self, level: Level, text: &str) {
+        self.push(LogSource::Host, level, "", text, false);
+    }
+
     /// Takes bytes that were written to a stream and makes lines of them.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         let mut pieces = bytes.split(|&byte| byte == b'\n').peekable();

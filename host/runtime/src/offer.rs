@@ -4,12 +4,16 @@ use crate::interface::Interface;
 use crate::load::LoadError;
 
 /// Every interface that is linked, in the version that it is linked in. A test links each.
-pub(crate) const OFFERED: [&str; 32] = [
+pub(crate) const OFFERED: [&str; 36] = [
     "hostel:handler/types@0.1.0",
     "hostel:handler/events@0.1.0",
     "hostel:handler/publisher@0.1.0",
     "wasi:logging/logging@0.1.0-draft",
     "wasi:config/store@0.2.0-rc.1",
+    "wasi:keyvalue/store@0.2.0-draft",
+    "wasi:keyvalue/atomics@0.2.0-draft",
+    "wasi:http/types@0.2.12",
+    "wasi:http/outgoing-handler@0.2.12",
     "wasi:io/error@0.2.12",
     "wasi:io/poll@0.2.12",
     "wasi:io/streams@0.2.12",
@@ -70,8 +74,8 @@ mod tests {
         };
         assert_eq!(check(&["wasi:cli/stdout@0.2.3", "hostel:handler/events@0.1.0"]), Ok(()));
         assert_eq!(
-            check(&["wasi:keyvalue/store@0.2.0-draft", "wasi:cli/stdout@0.3.0", "wasi:cli/stdin@0.2.0", "log"]),
-            Err("component imports what this host does not offer: `wasi:keyvalue/store@0.2.0-draft`, \
+            check(&["wasi:keyvalue/batch@0.2.0-draft", "wasi:cli/stdout@0.3.0", "wasi:cli/stdin@0.2.0", "log"]),
+            Err("component imports what this host does not offer: `wasi:keyvalue/batch@0.2.0-draft`, \
                  `wasi:cli/stdout@0.3.0` (this host has version 0.2.12), `log`"
                 .to_owned())
         );

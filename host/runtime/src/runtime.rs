@@ -15,6 +15,7 @@ use crate::cache::Cache;
 use crate::component::{Component, Source};
 use crate::guest::Guest;
 use crate::load::{LoadError, damaged, digest, surface};
+use crate::outgoing::Outgoing;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ticker: Ticker,
     pub(crate) transfer_limit: usize,
+    pub(crate) outgoing: Arc<Outgoing>,
     memory_limit: usize,
 }
 
@@ -100,8 +102,9 @@ impl Runtime {
         let cache = Cache::open(&settings.cache_dir, &engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Ticker)?;
         let (transfer_limit, memory_limit) = (settings.transfer_limit, settings.memory_limit);
+        let outgoing = Arc::new(Outgoing::new(settings.connections, transfer_limit));
         Ok(Self {
-            inner: Arc::new(Inner { engine, clock, ticker, transfer_limit, memory_limit }),
+            inner: Arc::new(Inner { engine, clock, ticker, transfer_limit, outgoing, memory_limit }),
             linker,
             cache,
             loaded: Mutex::new(HashMap::new()),

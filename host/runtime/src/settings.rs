@@ -19,6 +19,8 @@ pub struct Settings {
     /// The most bytes that a guest hands to the host in one call, or returns. It bounds what the host allocates on a
     /// guest's behalf, and should be some times the largest message.
     pub transfer_limit: usize,
+    /// HTTP requests of guests that are under way at the same time, each over a connection of its own. One more waits.
+    pub connections: usize,
 }
 
 impl Settings {
@@ -37,6 +39,10 @@ impl Settings {
     /// The most bytes in one call unless set otherwise: sixteen times the largest body of the default settings.
     pub const TRANSFER_LIMIT: usize = 16 * 1024 * 1024;
 
+    /// Connections at the same time unless set otherwise. Arbitrary; a quarter of the files that a process may usually
+    /// have open.
+    pub const CONNECTIONS: usize = 256;
+
     /// Invocations at the same time unless set otherwise, on this machine.
     #[must_use]
     pub fn invocations_here() -> usize {
@@ -54,6 +60,7 @@ impl Settings {
             stack: Self::STACK,
             component_limit: Self::COMPONENT_LIMIT,
             transfer_limit: Self::TRANSFER_LIMIT,
+            connections: Self::CONNECTIONS,
         }
     }
 }

@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::capability::http::Http;
 use crate::capability::wasi;
 use crate::deadline::Deadline;
 use crate::limiter::Limiter;
 use crate::log::Recorder;
 
-/// Resources of WASI that a guest may hold at once: streams, pollables. Arbitrary; each costs the host some hundred
+/// Resources that a guest may hold at once: streams, pollables, buckets. Arbitrary; each costs the host some hundred
 /// bytes.
 const RESOURCES: usize = 4096;
 
@@ -26,9 +27,11 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) deadline: Arc<Deadline>,
     pub(crate) log: Arc<Mutex<Recorder>>,
+    pub(crate) http: Http,
     /// Made when the guest first calls WASI; many never do.
     wasi: Option<WasiCtx>,
-    table: ResourceTable,
+    /// What the guest holds of the host, of WASI and else.
+    pub(crate) table: ResourceTable,
 }
 
 impl State {
@@ -37,11 +40,12 @@ impl State {
         call: Option<Call>,
         deadline: Arc<Deadline>,
         log: Arc<Mutex<Recorder>>,
+        http: Http,
     ) -> Self {
         let limiter = Limiter::new(handler.limits.memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        Self { handler, call, limiter, deadline, log, wasi: None, table }
+        Self { handler, call, limiter, deadline, log, http, wasi: None, table }
     }
 
     pub(crate) fn grants(&self) -> &Grants {

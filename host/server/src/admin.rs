@@ -4,6 +4,8 @@ mod components;
 mod dead_letters;
 mod handlers;
 mod logs;
+mod peers;
+mod registry;
 mod tenant;
 
 use std::sync::Arc;
@@ -19,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 use hostel_api::problem::Code;
 use hostel_api::view::Items;
 use hostel_dispatch::driver::Dispatcher;
-use hostel_event::port::Broker;
+use hostel_event::port::{Broker, Clock, Registry};
+use hostel_registry::cached::Cached;
 
 use crate::answer::{Failure, json};
 use crate::deploy::Deployments;
+use crate::network::Network;
 use crate::observe::Watchers;
 use crate::{query, view};
 
@@ -33,6 +37,13 @@ pub(crate) struct Admin {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) broker: Arc<dyn Broker>,
+    /// Who gets events over the network.
+    pub(crate) network: Arc<Network>,
+    /// Who is there.
+    pub(crate) registry: Arc<dyn Registry>,
+    /// The same registry where its answers are kept, which then says which of them are stale.
+    pub(crate) cached: Option<Arc<Cached>>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) watchers: Arc<Watchers>,
     /// The most bytes of a component.
     pub(crate) component_limit: usize,
@@ -58,8 +69,14 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/dead-letters/{id}", get(dead_letters::get))
         .route("/dead-letters/{id}/redrive", post(dead_letters::redrive))
         .route("/logs", get(logs::read));
+    let of_registry = Router::new()
+        .route("/services", get(registry::list).post(registry::register).delete(registry::deregister))
+        .route("/services/{name}", get(registry::get))
+        .route("/watch", get(registry::watch));
     Router::new()
         .nest("/v1/tenants/{tenant}", of_tenant)
+        .nest("/v1/registry", of_registry)
+        .route("/v1/peers", get(peers::list))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .method_not_allowed_fallback(wrong_method)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use hostel_api::problem::{Code, MEDIA_TYPE, Problem};
 use hostel_event::name::NameError;
 use hostel_event::pattern::PatternError;
-use hostel_event::port::{DeadLetterError, PublishError};
+use hostel_event::port::{DeadLetterError, PublishError, RegistryError};
 use hostel_event::topic::TopicError;
 use hostel_runtime::{InitError, LoadError, PrepareError};
 
@@ -145,6 +145,20 @@ impl From<DeadLetterError> for Failure {
             DeadLetterError::NoSubscription(_) => {
                 Self::new(Code::NotFound, detail).hint("deploy the handler again, then redrive")
             }
+            _ => Self::internal(&detail),
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RegistryError::NotFound(_) => {
+                Self::new(Code::NotFound, detail).hint("`hostel services` lists those that are there")
+            }
+            RegistryError::Refused { .. } => Self::new(Code::ServiceRefused, detail),
+            RegistryError::Unreachable(_) => Self::new(Code::RegistryUnreachable, detail),
             _ => Self::internal(&detail),
         }
     }

@@ -10,7 +10,9 @@ pub(crate) mod failure;
 mod handlers;
 mod logs;
 pub(crate) mod output;
+mod peers;
 mod publish;
+mod services;
 mod table;
 mod tail;
 mod text;
@@ -73,7 +75,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "HOSTEL_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where to listen for events
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", visible_alias = "broker-address", alias = "broker_address")]
     pub(crate) ingress: Option<SocketAddr>,
     /// Where to listen for operators
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -81,6 +83,24 @@ pub(crate) struct ServeArguments {
     /// Where to keep data
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// How to find other nodes: in this host's own registry, on the local network, or in another host's registry
+    #[arg(long, value_name = "KIND", value_parser = ["memory", "mdns", "http"])]
+    pub(crate) registry: Option<String>,
+    /// The admin API of the host whose registry to use, with `--registry http`
+    #[arg(long, value_name = "URL", alias = "registry_address")]
+    pub(crate) registry_address: Option<String>,
+    /// How long nodes stay known unless registered again, in seconds or with a unit
+    #[arg(long, value_name = "DURATION", alias = "register_ttl")]
+    pub(crate) register_ttl: Option<String>,
+    /// How often nodes are registered again, in seconds or with a unit
+    #[arg(long, value_name = "DURATION", alias = "register_interval")]
+    pub(crate) register_interval: Option<String>,
+    /// How to exchange events with peers: by go-micro's HTTP broker, or not at all
+    #[arg(long, value_name = "KIND", value_parser = ["http", "none"])]
+    pub(crate) broker: Option<String>,
+    /// The service under which this host itself is registered
+    #[arg(long, value_name = "NAME", alias = "server_name")]
+    pub(crate) server_name: Option<String>,
     /// Which log lines to write, such as `info` or `hostel_dispatch=debug,info`
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -111,6 +131,10 @@ pub(crate) enum ClientCommand {
     Logs(logs::Arguments),
     /// List, show or redrive the events that were given up
     DeadLetters(dead_letters::Arguments),
+    /// List who gets events from the host over the network, and how that goes
+    Peers(peers::Arguments),
+    /// List the services that the host's registry knows, show one, or watch them
+    Services(services::Arguments),
     /// Tell what an error code means and what to do about it
     Explain(explain::Arguments),
     /// Print a script that completes commands in a shell
@@ -145,6 +169,8 @@ impl Command {
             Self::Serve(_) | Self::Client(ClientCommand::Explain(_) | ClientCommand::Completions(_)) => &[],
             // The host itself says whose topics its ingress serves.
             Self::Client(ClientCommand::Publish(_) | ClientCommand::Tail(_)) => &["ingress_url"],
+            // Services belong to no tenant.
+            Self::Client(ClientCommand::Services(_)) => &["admin_url"],
             Self::Client(_) => &["admin_url", "tenant"],
         }
     }
@@ -182,6 +208,8 @@ async fn dispatch(connection: Connection, command: ClientCommand) -> Result<(), 
         ClientCommand::Subscriptions(arguments) => handlers::subscriptions(&client()?, &arguments).await,
         ClientCommand::Logs(arguments) => logs::run(&client()?, &arguments).await,
         ClientCommand::DeadLetters(arguments) => dead_letters::run(&client()?, &arguments).await,
+        ClientCommand::Peers(arguments) => peers::run(&client()?, &arguments).await,
+        ClientCommand::Services(arguments) => services::run(&client()?, &arguments).await,
         ClientCommand::Explain(arguments) => explain::run(&arguments),
         ClientCommand::Completions(arguments) => explain::completions(&arguments),
     }
@@ -238,7 +266,8 @@ mod tests {
     #[test]
     fn serve_takes_its_flags() {
         let line = "hostel serve --config a.toml --ingress 127.0.0.1:0 --admin [::1]:0 --data-dir d --log debug \
-                    --log-format json --allow-remote";
+                    --log-format json --allow-remote --registry http --registry_address http://[::1]:4301 \
+                    --register_ttl 90 --register-interval 10s --broker none --server_name host-7";
         let Command::Serve(serve) = read(line).unwrap().command else { panic!("{line}") };
         let expected = ServeArguments {
             config: Some("a.toml".into()),
@@ -248,6 +277,12 @@ mod tests {
             log: Some("debug".to_owned()),
             log_format: Some("json".to_owned()),
             allow_remote: true,
+            registry: Some("http".to_owned()),
+            registry_address: Some("http://[::1]:4301".to_owned()),
+            register_ttl: Some("90".to_owned()),
+            register_interval: Some("10s".to_owned()),
+            broker: Some("none".to_owned()),
+            server_name: Some("host-7".to_owned()),
         };
         assert_eq!(serve, expected);
         assert!(refused("hostel serve --ingress here").contains("invalid value 'here' for '--ingress"));
@@ -264,6 +299,8 @@ mod tests {
             "hostel publish a b -H x",
             "hostel publish a b --wait --timeout 5",
             "hostel tail a --count 0",
+            "hostel services a b",
+            "hostel services --tenant acme",
             "hostel dead-letters redrive",
             "hostel dead-letters redrive a --all",
             "hostel deploy a.wasm --config x",

@@ -1,6 +1,7 @@
 //! The host, put together: the only file that names every part. It reads in the order in which an event meets them.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::clock::SystemClock;
-use crate::config::Config;
 use crate::config::load::Mistake;
+use crate::config::{Config, Selector, UnknownId};
 use crate::deploy::{self, Deployments};
 use crate::ingress::{self, Ingress};
+use crate::network::{self, Network, UnknownNode};
 use crate::observe::Watchers;
 
 /// A host that is ready to serve.
@@ -29,12 +31,13 @@ pub(crate) struct Host {
     pub(crate) deployments: Arc<Deployments>,
     admission: Arc<Admission>,
     dispatcher: Dispatcher,
+    network: Arc<Network>,
 }
 
 /// Puts a host together. `stop` ends what clients follow, and readiness.
 ///
 /// Must be called within a tokio runtime.
-pub(crate) fn compose(config: &Config, stop: &CancellationToken) -> Result<Host, Mistake> {
+pub(crate) fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationToken) -> Result<Host, Mistake> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids = Ids::new(Arc::clone(&clock), rand::random::<Entropy>);
     let watchers = Arc::new(Watchers::default());
@@ -54,18 +57,27 @@ pub(crate) fn compose(config: &Config, stop: &CancellationToken) -> Result<Host,
 
     let dispatcher = Dispatcher::new(driver::Parts {
         clock: Arc::clone(&clock),
-        observe,
-        publish: Arc::clone(&publish),
-        guarantees,
+        observe: Arc::clone(&observe),
+        admission: Arc::clone(&admission),
         capacity: config.runtime.invocations,
         seed: rand::random(),
     });
     let runtime = Runtime::new(&runtime_settings(config), Arc::clone(&clock)).map_err(|error| mistake(&error))?;
+    let network = Arc::new(Network::start(network::Parts {
+        config,
+        tenant: tenant(config)?,
+        ingress,
+        clock: Arc::clone(&clock),
+        broker: Arc::clone(&broker),
+        observe: Arc::clone(&observe),
+        stop: stop.clone(),
+    })?);
     let parts = deploy::Parts {
         runtime: Arc::new(runtime),
         broker: Arc::clone(&broker),
         dispatcher: dispatcher.clone(),
-        clock,
+        network: Arc::clone(&network),
+        clock: Arc::clone(&clock),
     };
     let deployments = Arc::new(Deployments::open(parts, &config.data_dir).map_err(|error| Mistake {
         code: Code::DataDirectoryUnusable,
@@ -76,11 +88,17 @@ pub(crate) fn compose(config: &Config, stop: &CancellationToken) -> Result<Host,
         tenant: tenant(config)?,
         publish,
         watchers: Arc::clone(&watchers),
+        network: Arc::clone(&network),
         ids,
         settings: ingress::Settings {
             body_limit: bytes(config.ingress.message_limit.0),
             body_timeout: config.ingress.body_timeout.0,
             wait_limit: config.ingress.wait_limit.0,
+            answer_after: (!guarantees.durable).then_some(config.peers.answer_after.0),
+            unknown_node: match config.peers.unknown_id {
+                UnknownId::Accept => UnknownNode::Accept,
+                UnknownId::Refuse => UnknownNode::Refuse,
+            },
         },
         stop: stop.clone(),
     });
@@ -88,22 +106,37 @@ pub(crate) fn compose(config: &Config, stop: &CancellationToken) -> Result<Host,
         deployments: Arc::clone(&deployments),
         dispatcher: dispatcher.clone(),
         broker,
+        network: Arc::clone(&network),
+        registry: network.registry(),
+        cached: network.cached().cloned(),
+        clock,
         watchers,
         component_limit: bytes(config.admin.component_limit.0),
         stop: stop.clone(),
     });
-    Ok(Host { ingress, admin, deployments, admission, dispatcher })
+    Ok(Host { ingress, admin, deployments, admission, dispatcher, network })
 }
 
 impl Host {
+    /// Sees to it that nobody finds this host any more, which takes two seconds at most. Not safe to cancel.
+    pub(crate) async fn leave(&self) {
+        self.network.leave().await;
+    }
+
+    /// Waits until events go to the peers that are there. Cancelling is safe.
+    pub(crate) async fn ready(&self) {
+        self.network.ready().await;
+    }
+
     /// Finishes what is here, as long as `patience` lasts and `hurry` does not resolve; says how many deliveries were
     /// not finished. The ingress must have ended, so that nothing comes in from outside any more; what handlers
     /// publish on the way is still taken. Not safe to cancel.
     pub(crate) async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
+        let began = tokio::time::Instant::now();
         let left = self.dispatcher.drain(patience, hurry).await;
         self.admission.close();
         self.deployments.close().await;
-        left
+        left + self.network.close(patience.saturating_sub(began.elapsed())).await
     }
 }
 
@@ -112,7 +145,12 @@ fn memory_settings(config: &Config) -> memory::Settings {
         bytes: bytes(config.broker.memory.0),
         dead_letters: config.broker.dead_letters,
         dead_letter_bytes: bytes(config.broker.dead_letter_memory.0),
-        choice: memory::Choice::LeastLoaded,
+        key_value_bytes: bytes(config.broker.key_value_memory.0),
+        choice: match config.peers.selector {
+            Selector::Random => memory::Choice::Random,
+            Selector::RoundRobin => memory::Choice::RoundRobin,
+            Selector::LeastLoaded => memory::Choice::LeastLoaded,
+        },
         seed: rand::random(),
     }
 }

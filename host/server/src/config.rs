@@ -31,6 +31,10 @@ pub(crate) struct Config {
     pub(crate) runtime: Runtime,
     /// How much is kept.
     pub(crate) broker: Broker,
+    /// How nodes find one another.
+    pub(crate) registry: Registry,
+    /// Who else events come from and go to.
+    pub(crate) peers: Peers,
     /// What the host says of itself.
     pub(crate) log: Log,
 }
@@ -43,6 +47,12 @@ pub(crate) struct Ingress {
     pub(crate) listen: SocketAddr,
     /// Whose topics it serves.
     pub(crate) tenant: String,
+    /// Whether it speaks TLS.
+    pub(crate) secure: bool,
+    /// The certificate chain to show, PEM; empty: one that the host makes for itself.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) key: PathBuf,
     /// The most bytes of a message, headers and body together.
     pub(crate) message_limit: ByteSize,
     /// How long a client may take for a request's head, from when it connected or got its last answer. So this is also
@@ -88,6 +98,106 @@ pub(crate) struct Broker {
     pub(crate) dead_letters: usize,
     /// Bytes of all dead letters.
     pub(crate) dead_letter_memory: ByteSize,
+    /// Bytes of all keys and values that handlers keep.
+    pub(crate) key_value_memory: ByteSize,
+}
+
+/// How nodes find one another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registry {
+    /// Which registry.
+    #[serde(rename = "use")]
+    pub(crate) kind: RegistryKind,
+    /// The admin API of the host whose registry is used.
+    pub(crate) address: String,
+    /// The network interface that mDNS speaks on; empty: the one that the ingress listens on.
+    pub(crate) interface: String,
+    /// How long a node stays known unless it is registered again.
+    pub(crate) ttl: Span,
+    /// How often nodes are registered again.
+    pub(crate) interval: Span,
+}
+
+/// Which registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RegistryKind {
+    /// This host's own, offered on its admin API.
+    Memory,
+    /// The local network, by go-micro's multicast format.
+    Mdns,
+    /// Another host's.
+    Http,
+}
+
+/// Who else events come from and go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Peers {
+    /// By which broker.
+    #[serde(rename = "use")]
+    pub(crate) kind: PeersKind,
+    /// The service under which this host itself is registered.
+    pub(crate) name: String,
+    /// Where peers reach the ingress, as `host:port`; empty: the address that it listens on.
+    pub(crate) advertise: String,
+    /// Whether go-micro's first generation, v1, is spoken to as well.
+    pub(crate) first_generation: bool,
+    /// How one node of a queue group is chosen.
+    pub(crate) selector: Selector,
+    /// What answers a message for a node id that is not ours.
+    pub(crate) unknown_id: UnknownId,
+    /// How long a peer that posted waits for its message to be handled before it is answered all the same.
+    pub(crate) answer_after: Span,
+    /// How long a connection to a peer may take.
+    pub(crate) connect_timeout: Span,
+    /// How long a peer may take for its answer.
+    pub(crate) request_timeout: Span,
+    /// How long events are kept for a queue group whose nodes are all away.
+    pub(crate) retention: Span,
+    /// Events at the same time to one node.
+    pub(crate) concurrency: usize,
+    /// The most nodes known.
+    pub(crate) nodes: usize,
+    /// Hosts that an event may cross.
+    pub(crate) hops: usize,
+    /// A file of certificates to trust beside the system's; empty: none.
+    pub(crate) certificate_authorities: PathBuf,
+    /// Trust whatever certificate a peer shows, as go-micro v2 does.
+    pub(crate) trust_any_certificate: bool,
+}
+
+/// By which broker events are exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PeersKind {
+    /// go-micro's HTTP broker.
+    Http,
+    /// None: this host keeps to itself.
+    None,
+}
+
+/// How one node of a queue group is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Selector {
+    /// By lot, as go-micro does.
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// The one with the least to do.
+    LeastLoaded,
+}
+
+/// What answers a message for a node id that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UnknownId {
+    /// 200, as go-micro does.
+    Accept,
+    /// 404.
+    Refuse,
 }
 
 /// What the host says of itself.
@@ -122,6 +232,8 @@ impl Default for Config {
             admin: Admin::default(),
             runtime: Runtime::default(),
             broker: Broker::default(),
+            registry: Registry::default(),
+            peers: Peers::default(),
             log: Log::default(),
         }
     }
@@ -132,6 +244,9 @@ impl Default for Ingress {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4300)),
             tenant: "default".to_owned(),
+            secure: false,
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
             message_limit: ByteSize(MIB),
             // Longer than a minute: who publishes every 10, 30 or 60 seconds keeps its connection, and does not meet
             // its end at the very moment when the next request is on its way.
@@ -160,7 +275,50 @@ impl Default for Runtime {
 
 impl Default for Broker {
     fn default() -> Self {
-        Self { memory: ByteSize(256 * MIB), dead_letters: 10_000, dead_letter_memory: ByteSize(64 * MIB) }
+        Self {
+            memory: ByteSize(256 * MIB),
+            dead_letters: 10_000,
+            dead_letter_memory: ByteSize(64 * MIB),
+            key_value_memory: ByteSize(64 * MIB),
+        }
+    }
+}
+
+impl Default for Registry {
+    /// TTL and interval are go-micro's.
+    fn default() -> Self {
+        Self {
+            kind: RegistryKind::Memory,
+            address: String::new(),
+            interface: String::new(),
+            ttl: Span(Duration::from_secs(60)),
+            interval: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            kind: PeersKind::Http,
+            name: "hostel".to_owned(),
+            advertise: String::new(),
+            first_generation: true,
+            selector: Selector::Random,
+            unknown_id: UnknownId::Accept,
+            // Two attempts of a handler with the default deadline.
+            answer_after: Span(Duration::from_secs(10)),
+            connect_timeout: Span(Duration::from_secs(5)),
+            // go-micro's handlers run within the request, and its own clients give a call 30 s.
+            request_timeout: Span(Duration::from_secs(30)),
+            retention: Span(Duration::from_secs(24 * 60 * 60)),
+            // One keeps the order.
+            concurrency: 1,
+            nodes: 20_000,
+            hops: 16,
+            certificate_authorities: PathBuf::new(),
+            trust_any_certificate: false,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use hostel_event::port::{Broker, Clock, Invoke, Sink};
 use hostel_event::time::Timestamp;
 use hostel_runtime::{Component, Guest, Runtime, World};
 
+use crate::network::Network;
 use crate::telemetry;
 
 use change::Change;
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) dispatcher: Dispatcher,
+    /// Hears which subscriptions run.
+    pub(crate) network: Arc<Network>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -200,6 +203,8 @@ impl Deployments {
         for subscription in change.alter {
             broker.resubscribe(subscription).await?;
         }
+        // Peers stand in for members that end, and members for peers: they must know of the new before the old go.
+        self.parts.network.announce(change::all(new));
         let mut discarded = 0;
         for id in &change.end {
             discarded += broker.unsubscribe(id).await?.discarded;

@@ -4,10 +4,10 @@
 //! one that is gone is found by the comment that goes out every so often.
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -41,6 +41,11 @@ impl Message {
         let _ = write!(text, "data: {json}\n\n");
         Some(Self { text })
     }
+
+    /// As it goes out.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
 }
 
 /// Answers with what was there before, then with what comes.
@@ -57,9 +62,20 @@ where
     P: Fn(&T) -> Option<Message> + Send + Sync + 'static,
     L: Fn(u64) -> Option<Message> + Send + Sync + 'static,
 {
-    let before: String = before.into_iter().map(|message| message.text).collect();
-    let state = Follower { before: Some(before), receiver, stop, pick, lost };
-    let messages = stream::unfold(state, |mut state| async move {
+    stream(before, Broadcast { receiver, pick, lost }, stop)
+}
+
+/// What feeds a stream.
+pub(crate) trait Source: Send + 'static {
+    /// Waits for the next message; `None` at the end. Cancelling loses none.
+    fn next(&mut self) -> impl Future<Output = Option<Message>> + Send;
+}
+
+/// Answers with what was there before, then with what the source gives until it or the host ends.
+pub(crate) fn stream<S: Source>(before: Vec<Message>, source: S, stop: CancellationToken) -> Response<Body> {
+    let before: String = before.into_iter().map(Message::into_text).collect();
+    let state = Follower { before: Some(before), source, stop };
+    let messages = futures_util::stream::unfold(state, |mut state| async move {
         let text = state.next().await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(text)), state))
     });
@@ -68,21 +84,14 @@ where
     response
 }
 
-struct Follower<T, P, L> {
+struct Follower<S> {
     /// What was there before; a comment if that is nothing, so that the client sees the stream begin.
     before: Option<String>,
-    receiver: broadcast::Receiver<T>,
+    source: S,
     stop: CancellationToken,
-    pick: P,
-    lost: L,
 }
 
-impl<T, P, L> Follower<T, P, L>
-where
-    T: Clone,
-    P: Fn(&T) -> Option<Message>,
-    L: Fn(u64) -> Option<Message>,
-{
+impl<S: Source> Follower<S> {
     /// The next text to send; `None` at the end.
     async fn next(&mut self) -> Option<String> {
         if let Some(before) = self.before.take() {
@@ -92,20 +101,33 @@ where
         tokio::select! {
             () = self.stop.cancelled() => None,
             () = heartbeat => Some(": still here\n\n".to_owned()),
-            text = Self::picked(&mut self.receiver, &self.pick, &self.lost) => text,
+            message = self.source.next() => message.map(Message::into_text),
         }
     }
+}
 
-    /// The next message that is for this client. Cancelling loses none.
-    async fn picked(receiver: &mut broadcast::Receiver<T>, pick: &P, lost: &L) -> Option<String> {
+/// Values that all followers get, as messages for one of them.
+struct Broadcast<T, P, L> {
+    receiver: broadcast::Receiver<T>,
+    pick: P,
+    lost: L,
+}
+
+impl<T, P, L> Source for Broadcast<T, P, L>
+where
+    T: Clone + Send + 'static,
+    P: Fn(&T) -> Option<Message> + Send + Sync + 'static,
+    L: Fn(u64) -> Option<Message> + Send + Sync + 'static,
+{
+    async fn next(&mut self) -> Option<Message> {
         loop {
-            let message = match receiver.recv().await {
-                Ok(value) => pick(&value),
-                Err(RecvError::Lagged(count)) => lost(count),
+            let message = match self.receiver.recv().await {
+                Ok(value) => (self.pick)(&value),
+                Err(RecvError::Lagged(count)) => (self.lost)(count),
                 Err(RecvError::Closed) => return None,
             };
-            if let Some(message) = message {
-                return Some(message.text);
+            if message.is_some() {
+                return message;
             }
         }
     }

@@ -1,11 +1,14 @@
 //! The ingress: where events come in over HTTP, and where they can be watched going by.
 //!
 //! `POST /topics/{topic}` publishes whatever body comes, with the request's headers as the message's. `GET
-//! /topics/{pattern}/events` follows what is published. It belongs to one tenant, which the config names.
+//! /topics/{pattern}/events` follows what is published. `POST /` and `POST /_sub` are go-micro's. It belongs to one
+//! tenant, which the config names.
 
+mod go_micro;
 mod publish;
 mod tail;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +24,8 @@ use hostel_event::name::Tenant;
 use hostel_event::port::Publish;
 
 use crate::answer::Failure;
+use crate::listener::HangUp;
+use crate::network::{Network, UnknownNode};
 use crate::observe::Watchers;
 
 /// What the ingress needs.
@@ -29,6 +34,7 @@ pub(crate) struct Ingress {
     pub(crate) tenant: Tenant,
     pub(crate) publish: Arc<dyn Publish>,
     pub(crate) watchers: Arc<Watchers>,
+    pub(crate) network: Arc<Network>,
     pub(crate) ids: Ids,
     pub(crate) settings: Settings,
     /// Ends the streams that clients follow.
@@ -44,12 +50,27 @@ pub(crate) struct Settings {
     pub(crate) body_timeout: Duration,
     /// The longest that a publisher may wait for its event to be settled.
     pub(crate) wait_limit: Duration,
+    /// How long a go-micro publisher waits for its message to be handled; `None`: it is answered once it is kept.
+    pub(crate) answer_after: Option<Duration>,
+    /// What answers a message for a node that is not ours.
+    pub(crate) unknown_node: UnknownNode,
 }
 
 impl Ingress {
     /// Answers a request. Cancelling leaves open whether an event was published.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
+    ///
+    /// # Errors
+    /// [`HangUp`] when a go-micro publisher is to send its message again.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, HangUp> {
+        if is_go_micros(&request) {
+            self.receive(request, peer).await
+        } else {
+            Ok(self.route(request).await.unwrap_or_else(IntoResponse::into_response))
+        }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
@@ -67,6 +88,14 @@ impl Ingress {
             _ => Err(Failure::unknown_path(&path)),
         }
     }
+}
+
+/// Whether a request is for go-micro's endpoint: that is at two paths, and like go-micro's at any other where nothing
+/// else is, if the request names a node.
+fn is_go_micros(request: &Request<Incoming>) -> bool {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let names_a_node = || query.split('&').any(|pair| pair.starts_with("id="));
+    path == "/" || path == "/_sub" || (!path.starts_with("/topics/") && names_a_node())
 }
 
 /// A segment of a path as it was meant. What is no UTF-8 is no topic either.

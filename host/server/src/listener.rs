@@ -2,8 +2,9 @@
 //!
 //! A client gets so long for a request's head and no longer, so that one who sends a byte a minute holds a connection
 //! and nothing else; and there are so many connections and no more: who comes then waits in the system's own queue.
+//! Over TLS a client chooses HTTP/1.1 or HTTP/2; in the clear it is HTTP/1.1.
 
-use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +15,14 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::{http1, http2};
+use hyper::service::HttpService;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +42,23 @@ const HEADERS: usize = 160;
 /// Bytes of a request's head: what a message's headers may have, and room for the request line and the rest.
 const HEAD_BYTES: usize = hostel_event::headers::TOTAL_LIMIT + 16 * 1024;
 
+/// How long a client over HTTP/2 may take to answer a ping. Arbitrary: longer than any network's delay.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests at the same time on one connection over HTTP/2. Arbitrary, and half of what hyper takes.
+const STREAMS: u32 = 100;
+
+/// Where to listen.
+pub(crate) struct Socket {
+    pub(crate) listener: TcpListener,
+    /// What is shown to clients; without it they speak in the clear.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+/// What a service says instead of an answer: close the connection without one. hyper does that with any error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct HangUp(pub(crate) String);
+
 /// What holds for one listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -51,51 +71,42 @@ pub(crate) struct Limits {
 /// Serves connections until `stop`, and then until those that are open have ended, or `patience` is over.
 ///
 /// A connection in the middle of a request finishes it; one that is idle is closed at once. Who is not done when
-/// `patience` is over is cut off, as everyone is when this is cancelled.
+/// `patience` is over is cut off, as everyone is when this is cancelled. The service is told who asks.
 pub(crate) async fn serve<S, F>(
-    listener: TcpListener,
+    socket: Socket,
     limits: Limits,
     service: S,
     (stop, patience): (CancellationToken, Duration),
 ) where
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
+    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Response<Body>, HangUp>> + Send + 'static,
 {
+    let Socket { listener, tls } = socket;
     let free = Arc::new(Semaphore::new(limits.connections));
     let tasks = TaskTracker::new();
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     // Whoever drops this future drops its connections with it.
     let _cut_with_us = cut.clone().drop_guard();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_headers(HEADERS)
-        .max_buf_size(HEAD_BYTES)
-        .half_close(false);
+    let protocol = Arc::new(Protocol::new(limits));
     while let Some((stream, peer, place)) = accept(&listener, &free, &stop).await {
-        // Small answers go out at once and do not wait for more. A client for which that fails is gone.
-        let _ = stream.set_nodelay(true);
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let service = service.clone();
         let follows = Arc::new(AtomicBool::new(false));
-        let marked = Arc::clone(&follows);
+        let (service, marked) = (service.clone(), Arc::clone(&follows));
         let answer = hyper::service::service_fn(move |request| {
-            let (answer, marked) = (service(request), Arc::clone(&marked));
+            let (answer, marked) = (service(request, peer), Arc::clone(&marked));
             async move {
-                let answer = answer.await;
+                let answer = answer.await?;
                 marked.store(is_followed(&answer), Ordering::Release);
-                Ok::<_, Infallible>(answer)
+                Ok::<_, HangUp>(answer)
             }
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), answer));
+        let (protocol, watcher, tls) = (Arc::clone(&protocol), graceful.watcher(), tls.clone());
         let (stop, cut) = (stop.clone(), cut.clone());
         tasks.spawn(async move {
             tokio::select! {
-                ended = connection => {
+                ended = protocol.serve(stream, tls, answer, watcher) => {
                     if let Err(error) = ended {
-                        telemetry::connection_failed(peer, &error);
+                        telemetry::connection_failed(peer, &*error);
                     }
                 }
                 () = cut_off(&stop, &follows) => {}
@@ -113,6 +124,64 @@ pub(crate) async fn serve<S, F>(
     if ended.await.is_err() {
         cut.cancel();
         tasks.wait().await;
+    }
+}
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// How connections speak, within the limits.
+struct Protocol {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    handshake: Duration,
+}
+
+impl Protocol {
+    fn new(limits: Limits) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD_BYTES)
+            .half_close(false);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.head_timeout)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX));
+        Self { http1, http2, handshake: limits.head_timeout }
+    }
+
+    /// Serves one connection to its end.
+    async fn serve<S>(
+        &self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        answer: S,
+        watcher: Watcher,
+    ) -> Result<(), Failed>
+    where
+        S: HttpService<Incoming, ResBody = Body, Error = HangUp>,
+        S::Future: Send + 'static,
+    {
+        // Small answers go out at once and do not wait for more. A client for which that fails is gone.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let stream = Box::pin(stream);
+        let Some(tls) = tls else {
+            return Ok(watcher.watch(self.http1.serve_connection(TokioIo::new(stream), answer)).await?);
+        };
+        let stream = tokio::time::timeout(self.handshake, tls.accept(stream)).await??;
+        let chosen = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = TokioIo::new(stream);
+        match chosen {
+            true => Ok(watcher.watch(self.http2.serve_connection(stream, answer)).await?),
+            false => Ok(watcher.watch(self.http1.serve_connection(stream, answer)).await?),
+        }
     }
 }
 

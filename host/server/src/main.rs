@@ -11,10 +11,12 @@ mod deploy;
 mod follow;
 mod ingress;
 mod listener;
+mod network;
 mod observe;
 mod query;
 mod serve;
 mod telemetry;
+mod tls;
 mod view;
 
 use std::process::ExitCode;

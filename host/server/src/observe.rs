@@ -30,7 +30,7 @@ pub(crate) struct Watchers {
 }
 
 impl Observe for Watchers {
-    fn published(&self, event: &Arc<Event>, _subscriptions: usize) {
+    fn published(&self, event: &Arc<Event>) {
         self.tails.show(event);
     }
 

@@ -26,9 +26,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::compose::{Host, compose};
 use crate::config::Config;
-use crate::config::load::{Mistake, Sources, load};
+use crate::config::load::{Mistake, Sources, in_seconds, load};
 use crate::deploy::Deployments;
-use crate::{admin, listener, telemetry};
+use crate::listener::{self, Socket};
+use crate::{admin, telemetry, tls};
 
 /// Runs a host until it is told to end. Prints its mistakes.
 pub(crate) async fn run(arguments: ServeArguments) -> ExitCode {
@@ -53,19 +54,30 @@ fn told(mistakes: &[Mistake], exit: ExitCode) -> ExitCode {
 }
 
 fn sources(arguments: ServeArguments) -> Sources {
-    let ServeArguments { config, ingress, admin, data_dir, log, log_format, allow_remote } = arguments;
     let text = |key, value: Option<String>| value.map(|value| (key, Value::String(value)));
+    let seconds = |key, value: Option<String>| text(key, value.map(|value| in_seconds(&value)));
     let flags = [
-        text("ingress.listen", ingress.map(|address| address.to_string())),
-        text("admin.listen", admin.map(|address| address.to_string())),
-        text("data_dir", data_dir.map(|path| path.to_string_lossy().into_owned())),
-        text("log.filter", log),
-        text("log.format", log_format),
+        text("ingress.listen", arguments.ingress.map(|address| address.to_string())),
+        text("admin.listen", arguments.admin.map(|address| address.to_string())),
+        text("data_dir", arguments.data_dir.map(|path| path.to_string_lossy().into_owned())),
+        text("registry.use", arguments.registry),
+        text("registry.address", arguments.registry_address),
+        seconds("registry.ttl", arguments.register_ttl),
+        seconds("registry.interval", arguments.register_interval),
+        text("peers.use", arguments.broker),
+        text("peers.name", arguments.server_name),
+        text("log.filter", arguments.log),
+        text("log.format", arguments.log_format),
     ];
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    Sources { file: config, environment, flags: flags.into_iter().flatten().collect(), allow_remote }
+    Sources {
+        file: arguments.config,
+        environment,
+        flags: flags.into_iter().flatten().collect(),
+        allow_remote: arguments.allow_remote,
+    }
 }
 
 async fn serve(config: Config) -> Result<(), Mistake> {
@@ -77,19 +89,24 @@ async fn serve(config: Config) -> Result<(), Mistake> {
     let admin_address = admin_listener.local_addr().map_err(|error| internal(&error))?;
 
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
-    let host = compose(&config, &stopping)?;
+    let tls = tls::acceptor(&config.ingress, &config.data_dir, ingress_address)?;
+    let host = compose(&config, ingress_address, &stopping)?;
     for path in &config.handlers {
         deploy(&host.deployments, &config, path).await?;
     }
-    let mut ingress = tokio::spawn(serve_ingress(ingress_listener, &host, &config, stopping.clone()));
-    let admin = tokio::spawn(serve_admin(admin_listener, &host, &config, ended.clone()));
-    telemetry::ready(ingress_address, admin_address, &config.data_dir);
+    let ingress_socket = Socket { listener: ingress_listener, tls };
+    host.ready().await;
+    let mut ingress = tokio::spawn(serve_ingress(ingress_socket, &host, &config, stopping.clone()));
+    let admin_socket = Socket { listener: admin_listener, tls: None };
+    let admin = tokio::spawn(serve_admin(admin_socket, &host, &config, ended.clone()));
+    telemetry::ready(ingress_address, config.ingress.secure, admin_address, &config.data_dir);
 
     let name = signals.next().await;
     telemetry::draining(name);
-    stopping.cancel();
     let patience = config.shutdown_deadline.0;
     let began = tokio::time::Instant::now();
+    host.leave().await;
+    stopping.cancel();
     let mut hurried = false;
     tokio::select! {
         // The task ends by itself within its own patience, and is joined here; a panic in it is no reason to stay.
@@ -117,31 +134,31 @@ async fn serve(config: Config) -> Result<(), Mistake> {
 }
 
 fn serve_ingress(
-    listener: TcpListener,
+    socket: Socket,
     host: &Host,
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let limits = limits(config, config.ingress.connections);
     let ingress = Arc::clone(&host.ingress);
-    let answer = move |request: http::Request<Incoming>| Arc::clone(&ingress).answer(request);
-    listener::serve(listener, limits, answer, (stop, config.shutdown_deadline.0))
+    let answer = move |request: http::Request<Incoming>, peer| Arc::clone(&ingress).answer(request, peer);
+    listener::serve(socket, limits, answer, (stop, config.shutdown_deadline.0))
 }
 
 fn serve_admin(
-    listener: TcpListener,
+    socket: Socket,
     host: &Host,
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let limits = limits(config, config.admin.connections);
     let router = TowerToHyperService::new(admin::router(Arc::clone(&host.admin)));
-    let answer = move |request: http::Request<Incoming>| {
+    let answer = move |request: http::Request<Incoming>, _peer| {
         let answer = hyper::service::Service::call(&router, request);
-        async move { answer.await.unwrap_or_else(|never| match never {}) }
+        async move { Ok(answer.await.unwrap_or_else(|never| match never {})) }
     };
     // Nothing is waited for any more when this listener stops; what is open gets a moment to be written.
-    listener::serve(listener, limits, answer, (stop, std::time::Duration::from_secs(1)))
+    listener::serve(socket, limits, answer, (stop, std::time::Duration::from_secs(1)))
 }
 
 fn limits(config: &Config, connections: usize) -> listener::Limits {

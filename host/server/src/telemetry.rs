@@ -23,8 +23,9 @@ pub(crate) fn begin(log: &Log) {
 }
 
 /// The host listens and is ready.
-pub(crate) fn ready(ingress: SocketAddr, admin: SocketAddr, data_dir: &Path) {
-    tracing::info!(ingress = %format_args!("http://{ingress}"), admin = %format_args!("http://{admin}"), data_dir = %data_dir.display(), "ready");
+pub(crate) fn ready(ingress: SocketAddr, secure: bool, admin: SocketAddr, data_dir: &Path) {
+    let scheme = if secure { "https" } else { "http" };
+    tracing::info!(ingress = %format_args!("{scheme}://{ingress}"), admin = %format_args!("http://{admin}"), data_dir = %data_dir.display(), "ready");
 }
 
 /// The host was told to end.
@@ -51,13 +52,40 @@ pub(crate) fn undeployed(tenant: &str, handler: &str, discarded: usize) {
 }
 
 /// A connection ended in an error, most often because its client left.
-pub(crate) fn connection_failed(peer: SocketAddr, error: &hyper::Error) {
+pub(crate) fn connection_failed(peer: SocketAddr, error: &(dyn std::error::Error + 'static)) {
     tracing::debug!(%peer, %error, "connection ended");
 }
 
 /// The listener could not accept, most often for want of file descriptors.
 pub(crate) fn accept_failed(error: &std::io::Error) {
     tracing::warn!(%error, "cannot accept a connection; waiting a moment");
+}
+
+/// Another certificate is shown from now on.
+pub(crate) fn certificate_changed(path: &Path) {
+    tracing::info!(certificate = %path.display(), "the certificate has changed and serves from now on");
+}
+
+/// The files of the certificate have changed and cannot be used.
+pub(crate) fn certificate_unusable(error: &str) {
+    tracing::error!(error, "the new certificate cannot be used; the old one goes on serving");
+}
+
+/// A message came for a node that is not ours, and so for nobody; and so did some that nothing was said of.
+pub(crate) fn unknown_node(peer: SocketAddr, node: &str, unsaid: u64) {
+    // Somebody else wrote it.
+    let node: String = node.chars().take(200).collect();
+    tracing::warn!(%peer, node, unsaid, "a message for an unknown node reached nobody");
+}
+
+/// A peer's message is none.
+pub(crate) fn message_refused(peer: SocketAddr, error: &dyn std::fmt::Display) {
+    tracing::debug!(%peer, %error, "refused a peer's message");
+}
+
+/// A peer's message could not be kept; the peer got no answer and will send it again.
+pub(crate) fn message_not_kept(peer: SocketAddr, error: &dyn std::fmt::Display) {
+    tracing::warn!(%peer, %error, "a peer's message was not kept; it was given no answer, so that it tries again");
 }
 
 /// A request failed for a reason that is the host's own.

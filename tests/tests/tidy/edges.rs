@@ -12,7 +12,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("event", &[]),
     ("log", &[]),
     ("broker", &["event", "log"]),
-    ("registry", &["event"]),
+    ("registry", &["event", "api"]),
     ("runtime", &["event"]),
     ("dispatch", &["event"]),
     ("api", &[]),

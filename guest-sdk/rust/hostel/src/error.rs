@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::BodyError;
+use crate::key_value::KeyValueError;
 use crate::publish::PublishError;
 
 /// What a handler returns.
@@ -13,8 +14,8 @@ pub type Result<T = ()> = std::result::Result<T, Error>;
 /// Why an event was not handled, and whether it is to come again.
 ///
 /// Made by [`reject`], by [`retry`], or by `?` from any [`std::error::Error`]. Such an error is a retry, and its text
-/// is that of the error and of its sources, joined by `: `. Only a [`BodyError`] and a [`PublishError`] say themselves
-/// what should become of the event, also where they are the source of another error.
+/// is that of the error and of its sources, joined by `: `. Only a [`BodyError`], a [`PublishError`] and a
+/// [`KeyValueError`] say themselves what should become of the event, also where they are the source of another error.
 ///
 /// Like `anyhow::Error` it is no `std::error::Error` itself, or `?` could not take every error there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +122,8 @@ fn own_advice(error: &(dyn StdError + 'static)) -> Option<Advice> {
     if error.is::<BodyError>() {
         return Some(Advice::Reject);
     }
-    error.downcast_ref().map(PublishError::advice)
+    let published = error.downcast_ref().map(PublishError::advice);
+    published.or_else(|| error.downcast_ref().map(KeyValueError::advice))
 }
 
 /// The texts of a chain of errors. Many errors end their text with that of their source: it is not said twice.

@@ -9,11 +9,11 @@ mod component;
 mod double;
 
 #[cfg(target_family = "wasm")]
-pub(crate) use component::{Delivery, config, log, publish};
+pub(crate) use component::{Bucket, Delivery, config, log, open_bucket, publish};
 #[cfg(target_family = "wasm")]
 pub use component::{bindings, handle, init};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use double::{Delivery, Effects, Rules, attach, config, find_header, log, publish};
+pub(crate) use double::{Bucket, Delivery, Effects, Rules, attach, config, find_header, log, open_bucket, publish};
 
 /// Whole milliseconds, rounded up so that a short wait does not become none; the most there are for what is longer.
 pub(crate) fn millis(time: Duration) -> u64 {

@@ -13,12 +13,13 @@
 //! assert_eq!(run.logs[0].text, "attempt 2");
 //! ```
 //!
-//! The double refuses a malformed topic or header as the host does, and takes every topic unless told otherwise: what
-//! the manifest allows is known to the host alone. Deadlines and memory limits hold in the host only. A panic passes
+//! The double refuses a malformed topic, header, bucket or key as the host does, and takes every topic and bucket unless
+//! told otherwise: what the manifest allows is known to the host alone. Deadlines and memory limits hold in the host only. A panic passes
 //! through, as in any test. A WebAssembly build does not have this module.
 
 #![cfg(not(target_family = "wasm"))]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -69,6 +70,9 @@ pub struct Run {
     pub acked: bool,
     /// The times to which it moved its deadline, by [`extend`](crate::Event::extend).
     pub extended: Vec<Duration>,
+    /// What the buckets hold at its end, by bucket and key. A host with atomic effects keeps what it wrote only if the
+    /// event was acknowledged.
+    pub buckets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 /// An event that a handler published.
@@ -182,6 +186,20 @@ impl Host {
         self
     }
 
+    /// With a value that a key of a bucket holds at the start.
+    #[must_use]
+    pub fn value(mut self, bucket: impl Into<String>, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.rules.buckets.entry(bucket.into()).or_default().insert(key.into(), value.into());
+        self
+    }
+
+    /// With a bucket that the handler may not open. Without this it may open any.
+    #[must_use]
+    pub fn deny_bucket(mut self, bucket: impl Into<String>) -> Self {
+        self.rules.denied_buckets.insert(bucket.into());
+        self
+    }
+
     /// With a topic on which the handler may not publish.
     #[must_use]
     pub fn deny(self, topic: impl Into<String>) -> Self {
@@ -227,8 +245,16 @@ impl Host {
     fn attach(&self, work: impl FnOnce() -> Result) -> Run {
         logging::install();
         let (result, effects) = host::attach(self.rules.clone(), work);
-        let Effects { published, logs, acked, extended } = effects;
-        Run { result, published, logs, acked, extended }
+        let Effects { published, logs, acked, extended, buckets } = effects;
+        Run { result, published, logs, acked, extended, buckets }
+    }
+}
+
+impl Run {
+    /// What a key of a bucket holds at the end.
+    #[must_use]
+    pub fn value(&self, bucket: &str, key: &str) -> Option<&[u8]> {
+        self.buckets.get(bucket)?.get(key).map(Vec::as_slice)
     }
 }
 

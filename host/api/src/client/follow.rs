@@ -1,8 +1,10 @@
 //! Followed streams: server-sent events as typed items.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::transport::ClientError;
 use crate::sse::{Decoder, Message};
@@ -16,24 +18,29 @@ pub enum Item<T> {
     Lost(u64),
 }
 
-/// Reads how many were lost out of a `lost` message.
-type ReadLost = fn(&str) -> Result<u64, serde_json::Error>;
+/// How long a stream may be silent before its host is taken for gone. Three of the comments that a host sends each 15
+/// seconds when there is nothing else.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// Reads an item out of a message; `None` for a message of another kind.
+pub(super) type Read<T> = fn(&Message) -> Result<Option<Item<T>>, serde_json::Error>;
 
 /// A stream that goes on until the host or the reader ends it.
 #[derive(Debug)]
 pub struct Followed<T> {
     body: Incoming,
     decoder: Decoder,
-    /// The kind of the messages that carry items.
-    kind: &'static str,
-    read_lost: ReadLost,
+    /// What it is a stream of.
+    what: &'static str,
+    read: Read<T>,
+    /// When bytes last came.
+    heard: Instant,
     ended: bool,
-    items: std::marker::PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned> Followed<T> {
-    pub(super) fn new(body: Incoming, kind: &'static str, read_lost: ReadLost) -> Self {
-        Self { body, decoder: Decoder::default(), kind, read_lost, ended: false, items: std::marker::PhantomData }
+impl<T> Followed<T> {
+    pub(super) fn new(body: Incoming, what: &'static str, read: Read<T>) -> Self {
+        Self { body, decoder: Decoder::default(), what, read, heard: Instant::now(), ended: false }
     }
 
     /// Waits for the next item; `None` once the host has ended the stream or an error was given. Cancelling loses
@@ -50,38 +57,40 @@ impl<T: DeserializeOwned> Followed<T> {
             if self.ended {
                 return None;
             }
-            match self.body.frame().await {
-                None => self.ended = true,
-                Some(Err(error)) => {
+            // From when something was last heard and not from now: who asks with a time limit of its own asks often.
+            let frame = match tokio::time::timeout_at(self.heard + SILENCE, self.body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => {
                     self.ended = true;
-                    return Some(Err(ClientError::Broken { what: self.what(), source: error.into() }));
+                    return Some(Err(ClientError::TooSlow { what: self.what(), limit: SILENCE }));
+                }
+            };
+            self.heard = Instant::now();
+            let pushed = match frame {
+                None => {
+                    self.ended = true;
+                    continue;
                 }
                 Some(Ok(frame)) => {
-                    let pushed = frame.data_ref().map_or(Ok(()), |bytes| self.decoder.push(bytes));
-                    if let Err(error) = pushed {
-                        self.ended = true;
-                        return Some(Err(ClientError::Broken { what: self.what(), source: error.into() }));
-                    }
+                    frame.data_ref().map_or(Ok(()), |bytes| self.decoder.push(bytes)).map_err(Into::into)
                 }
+                Some(Err(error)) => Err(error.into()),
+            };
+            if let Err(source) = pushed {
+                self.ended = true;
+                return Some(Err(ClientError::Broken { what: self.what(), source }));
             }
         }
     }
 
     fn item(&self, message: &Message) -> Result<Option<Item<T>>, ClientError> {
-        let read = if message.event == self.kind {
-            serde_json::from_str(&message.data).map(|item| Some(Item::Seen(item)))
-        } else if message.event == "lost" {
-            (self.read_lost)(&message.data).map(|count| Some(Item::Lost(count)))
-        } else {
-            Ok(None)
-        };
-        read.map_err(|error| ClientError::Malformed {
+        (self.read)(message).map_err(|error| ClientError::Malformed {
             what: self.what(),
             found: format!("a message that does not fit ({error})"),
         })
     }
 
     fn what(&self) -> String {
-        format!("the stream of {}s", self.kind)
+        format!("the stream of {}", self.what)
     }
 }

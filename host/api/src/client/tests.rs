@@ -193,6 +193,45 @@ async fn following_logs_ends_when_the_host_ends_it() {
 }
 
 #[tokio::test]
+async fn a_stream_that_falls_silent_is_given_up_however_often_one_asks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap()));
+    let silent = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        stream.write_all(STREAM.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+        drop(stream);
+    });
+    let mut changes = client.watch_services(Some("a b")).await.unwrap();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let error = loop {
+        if let Ok(item) = tokio::time::timeout(Duration::from_secs(1), changes.next()).await {
+            break item.unwrap().unwrap_err();
+        }
+    };
+    assert!(error.to_string().starts_with("the stream of changes of services took longer than 45 s"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(46));
+    assert!(changes.next().await.is_none());
+    silent.abort();
+}
+
+#[tokio::test]
+async fn services_are_registered_with_a_ttl_that_has_its_unit() {
+    let (client, served) = serve("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+    let service = crate::registry::ServiceView { name: "s".to_owned(), ..Default::default() };
+    client.register(&service, Duration::from_millis(1500)).await.unwrap();
+    let request = served.await.unwrap();
+    assert!(request.starts_with("POST /v1/registry/services?ttl=1s%20500ms HTTP/1.1\r\n"), "{request}");
+    let body = r#"{"name":"s","version":"","metadata":null,"endpoints":null,"nodes":null}"#;
+    assert!(request.ends_with(body), "{request}");
+}
+
+#[tokio::test]
 async fn what_is_no_stream_is_not_followed() {
     let (client, _served) = serve(&answer("200 OK", "content-type: text/html\r\n", "<html>")).await;
     let text = client.tail("a").await.unwrap_err().to_string();

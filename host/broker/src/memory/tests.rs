@@ -3,6 +3,9 @@
 use super::*;
 
 use hostel_event::delivery::Settlement;
+use hostel_event::key_value::{Bucket, Expected, Write};
+use hostel_event::name::BucketName;
+use hostel_event::port::KeyValueError;
 use hostel_event::subscription::Place;
 use hostel_event::time::{Moment, Timestamp};
 
@@ -32,8 +35,14 @@ fn memory(settings: Settings) -> Memory {
     Memory::new(settings, Arc::clone(&clock), Ids::new(clock, counted))
 }
 
-const AMPLE: Settings =
-    Settings { bytes: 1 << 20, dead_letters: 100, dead_letter_bytes: 1 << 20, choice: Choice::LeastLoaded, seed: 7 };
+const AMPLE: Settings = Settings {
+    bytes: 1 << 20,
+    dead_letters: 100,
+    dead_letter_bytes: 1 << 20,
+    key_value_bytes: 1 << 20,
+    choice: Choice::LeastLoaded,
+    seed: 7,
+};
 
 #[tokio::test]
 async fn it_conforms() {
@@ -75,7 +84,7 @@ async fn bytes_are_bounded_and_given_back() {
     let refusal = broker.publish(event("3", "a").into()).await.unwrap_err();
     assert_eq!(refusal.to_string(), "the memory broker is full");
     for delivery in sink.take() {
-        delivery.settle.settle(Settlement::Ack).await.unwrap();
+        delivery.settle.settle(Settlement::Ack(Effects::default())).await.unwrap();
     }
     assert_eq!(broker.bytes(), 0);
     broker.publish(event("3", "a").into()).await.unwrap();
@@ -114,9 +123,53 @@ async fn a_redrive_without_room_keeps_the_dead_letter() {
     let id = broker.list(&acme, None, 1)[0].id.clone();
     let refusal = broker.redrive(&acme, &id).await.unwrap_err();
     assert_eq!(refusal.to_string(), "subscription `acme/a:a` is full");
-    assert!(broker.get(&acme, &id).is_some());
+    assert!(broker.dead_letters().get(&acme, &id).is_some());
 
     broker.unsubscribe(&subscription("a", "a").id).await.unwrap();
     let refusal = broker.redrive(&acme, &id).await.unwrap_err();
     assert_eq!(refusal.to_string(), "its subscription `acme/a:a` does not exist any more");
+}
+
+#[tokio::test]
+async fn values_are_bounded_and_given_back() {
+    let write = |key: &str, value: Option<usize>| Write {
+        bucket: Bucket { tenant: tenant("acme"), name: BucketName::new("b").unwrap() },
+        key: Key::new(key).unwrap(),
+        value: value.map(|length| vec![0; length].into()),
+        expected: Expected::Anything,
+    };
+    let broker = memory(Settings { key_value_bytes: 1000, ..AMPLE });
+    let store = broker.key_value();
+    store.write(vec![write("a", Some(700))]).await.unwrap();
+    let full = KeyValueError::Full("the memory broker's key-value store".to_owned());
+    assert_eq!(store.write(vec![write("b", Some(700))]).await, Err(full.clone()));
+    assert_eq!(store.room_for(&write("b", Some(700))), Err(full));
+    store.write(vec![write("a", Some(800))]).await.expect("it replaces the first");
+    store.write(vec![write("a", None), write("b", Some(800))]).await.expect("the first makes room");
+    store.write(vec![write("b", None)]).await.unwrap();
+    store.write(vec![write("c", Some(870))]).await.expect("all was given back");
+}
+
+#[tokio::test]
+async fn a_conflict_of_an_ended_member_goes_to_its_queue_group() {
+    let broker = memory(AMPLE);
+    let sink = Arc::new(Collector::default());
+    let heir = Arc::new(Collector::default());
+    let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&sink);
+    broker.subscribe(Arc::new(conformance::member("a", "a", "q")), shared).await.unwrap();
+    broker.publish(event("1", "a").into()).await.unwrap();
+    let delivery = sink.take().remove(0);
+    let shared: Arc<dyn Sink> = Arc::<Collector>::clone(&heir);
+    broker.subscribe(Arc::new(conformance::member("b", "a", "q")), shared).await.unwrap();
+    broker.unsubscribe(&conformance::member("a", "a", "q").id).await.unwrap();
+    let write = Write {
+        bucket: Bucket { tenant: tenant("acme"), name: BucketName::new("b").unwrap() },
+        key: Key::new("k").unwrap(),
+        value: None,
+        expected: Expected::Revision(hostel_event::key_value::Revision(7)),
+    };
+    let effects = Effects { publications: vec![], writes: vec![write] };
+    delivery.settle.settle(Settlement::Ack(effects)).await.unwrap_err();
+    assert!(sink.take().is_empty());
+    assert_eq!(heir.take().len(), 1);
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use futures_core::future::BoxFuture;
 
 use hostel_event::delivery::{Settle, SettleError, Settlement};
+use hostel_event::key_value::Effects;
 use hostel_event::message::Event;
 use hostel_event::port::PublishError;
 
-use super::{Entry, RETRY_AFTER, Shared, hand_over};
+use super::{Entry, Shared, commit, deliver, hand_over, overloaded};
 
 /// An event that someone has yet to settle. Gives its bytes back when the last delivery of it is gone.
 pub(crate) struct Kept {
@@ -26,8 +27,15 @@ impl Kept {
         let grow = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= limit);
         match shared.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, grow) {
             Ok(_) => Ok(Arc::new(Self { event, bytes, shared: Arc::clone(shared) })),
-            Err(_) => Err(PublishError::Overloaded { what: "the memory broker".to_owned(), retry_after: RETRY_AFTER }),
+            Err(_) => Err(overloaded("the memory broker".to_owned())),
         }
+    }
+
+    /// Takes an event on even where there is no room.
+    pub(crate) fn reserve_beyond(event: Arc<Event>, shared: &Arc<Shared>) -> Arc<Self> {
+        let bytes = event.bytes();
+        shared.bytes.fetch_add(bytes, Ordering::AcqRel);
+        Arc::new(Self { event, bytes, shared: Arc::clone(shared) })
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
@@ -55,6 +63,19 @@ impl Token {
     pub(crate) fn new(entry: Arc<Entry>, kept: Arc<Kept>, shared: Arc<Shared>) -> Self {
         Self { entry, kept, shared, settled: false }
     }
+
+    /// Acknowledges with what the attempt did. Where another has written a key meanwhile nothing of it takes effect and
+    /// the event is delivered again: to the same subscription, or if that has ended to whoever gets what it had.
+    fn ack(&mut self, effects: Effects) -> Result<(), SettleError> {
+        let Err(key) = commit(&self.shared, effects) else { return Ok(()) };
+        self.settled = !self.entry.account.ended.load(Ordering::Acquire);
+        if self.settled {
+            // The new delivery has a place of its own: this one's goes back with the token.
+            self.entry.reserve_beyond();
+            deliver(&self.shared, &self.entry, &self.kept);
+        }
+        Err(SettleError::Conflict(key))
+    }
 }
 
 impl Drop for Token {
@@ -70,7 +91,8 @@ impl Settle for Token {
     fn settle(mut self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
         self.settled = !matches!(settlement, Settlement::Retry { .. });
         let result = match settlement {
-            Settlement::Ack => Ok(()),
+            Settlement::Ack(effects) if effects.is_empty() => Ok(()),
+            Settlement::Ack(effects) => self.ack(effects),
             Settlement::DeadLetter { reason, history } => {
                 let event = Arc::clone(&self.kept.event);
                 self.shared.graveyard.bury(&self.entry.subscription, event, reason, history);

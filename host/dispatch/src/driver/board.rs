@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hostel_event::delivery::{Delivery, Settle, Settlement};
+use hostel_event::key_value::Effects;
 use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, Outcome};
 use hostel_event::port::{Invoke, Settled};
@@ -24,6 +25,8 @@ pub(super) struct Board {
     next: u64,
     /// When the plan wants to be woken.
     wake: Option<Moment>,
+    /// Deliveries that the broker has been asked to settle and has not yet.
+    settling: usize,
     outputs: Vec<Output>,
 }
 
@@ -65,9 +68,18 @@ pub(super) struct Ending {
     pub(super) subscription: SubscriptionId,
     pub(super) event: Arc<Event>,
     pub(super) settle: Box<dyn Settle>,
-    /// `None` drops the token unused.
+    /// `None` drops the token unused. An ack's effects are filled in by who has them.
     pub(super) settlement: Option<Settlement>,
     pub(super) settled: Option<Settled>,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Acked,
+    DeadLettered,
+    Conflicted,
+    Other,
 }
 
 /// What is to do once the lock is released.
@@ -88,6 +100,7 @@ impl Board {
             lanes: BTreeMap::new(),
             next: 0,
             wake: None,
+            settling: 0,
             outputs: Vec::new(),
         }
     }
@@ -102,6 +115,24 @@ impl Board {
 
     pub(super) fn is_empty(&self) -> bool {
         self.plan.is_empty()
+    }
+
+    /// Whether the broker has something to settle, which may make it come again.
+    pub(super) fn is_settling(&self) -> bool {
+        self.settling > 0
+    }
+
+    /// The broker has settled a delivery, or not.
+    pub(super) fn settled(&mut self, subscription: &SubscriptionId, fate: Fate) {
+        self.settling -= 1;
+        let attached = self.lanes.get(subscription).and_then(|lane| self.attached.get_mut(lane));
+        let Some(Attached { counts, .. }) = attached else { return };
+        match fate {
+            Fate::Acked => counts.acked += 1,
+            Fate::DeadLettered => counts.dead_lettered += 1,
+            Fate::Conflicted => counts.conflicts += 1,
+            Fate::Other => {}
+        }
     }
 
     /// Deliveries that are in the plan and not settled. Looks at each.
@@ -229,15 +260,10 @@ impl Board {
     fn ending(&mut self, ticket: Ticket, decision: Decision) -> Option<Ending> {
         let held = self.held.get_mut(&ticket)?;
         let settle = held.settle.take()?;
-        let counts = self.attached.get_mut(&held.lane).map(|attached| &mut attached.counts);
         let (subscription, event) = (held.subscription.clone(), Arc::clone(&held.event));
         let (settlement, settled) = match decision {
-            Decision::Ack => {
-                counts.into_iter().for_each(|counts| counts.acked += 1);
-                (Some(Settlement::Ack), Some(Settled::Ack))
-            }
+            Decision::Ack => (Some(Settlement::Ack(Effects::default())), Some(Settled::Ack)),
             Decision::Rejected | Decision::Exhausted => {
-                counts.into_iter().for_each(|counts| counts.dead_lettered += 1);
                 let history = std::mem::take(&mut held.history);
                 let reason = reason(decision, &history);
                 let settled = Settled::DeadLetter { reason: reason.clone() };
@@ -251,6 +277,7 @@ impl Board {
         if !self.plan.holds(ticket) {
             self.held.remove(&ticket);
         }
+        self.settling += usize::from(settlement.is_some());
         Some(Ending { subscription, event, settle, settlement, settled })
     }
 }

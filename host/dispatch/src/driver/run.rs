@@ -6,15 +6,18 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 
-use hostel_event::delivery::SettleError;
+use hostel_event::delivery::{SettleError, Settlement};
+use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, Fault, FaultKind, Log, Outcome, Report, Usage};
-use hostel_event::port::{Call, EarlyAck};
+use hostel_event::port::{Call, EarlyAck, KeyValue, Publish, Settled};
+use hostel_event::subscription::SubscriptionId;
 
+use crate::effects::Stage;
 use crate::plan::{Input, Ticket};
 use crate::telemetry;
 
 use super::Shared;
-use super::board::{Ending, Job, Todo};
+use super::board::{Ending, Fate, Job, Todo};
 
 /// Wakes the plan when it wants to be woken, until everything ends.
 pub(super) async fn watch_time(shared: Arc<Shared>) {
@@ -41,12 +44,14 @@ pub(super) async fn watch_time(shared: Arc<Shared>) {
 /// Runs one attempt and does what the plan makes of it.
 pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     let began = shared.parts.clock.wall();
+    let stage = Arc::new(Stage::new(Arc::clone(&shared.parts.admission)));
     let call = Call {
         event: Arc::clone(&job.event),
         attempt: job.attempt,
         last_error: job.last_error,
-        early_ack: Arc::new(Early { shared: Arc::clone(&shared), ticket: job.ticket }),
-        publish: Arc::clone(&shared.parts.publish),
+        early_ack: Arc::new(Early { shared: Arc::clone(&shared), ticket: job.ticket, stage: Arc::clone(&stage) }),
+        publish: Arc::<Stage>::clone(&stage) as Arc<dyn Publish>,
+        key_value: Arc::<Stage>::clone(&stage) as Arc<dyn KeyValue>,
     };
     let ended = AssertUnwindSafe(job.invoke.invoke(call)).catch_unwind();
     let report = tokio::select! {
@@ -72,7 +77,8 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     // What may start now does not wait for what is being settled.
     shared.act(Todo { jobs, endings: Vec::new(), sooner });
     shared.left.notify_waiters();
-    settle_all(shared, endings).await;
+    // They are this attempt's own: nothing but its end settles anything here.
+    settle_all(shared, endings.into_iter().map(|ending| with_effects(ending, &stage)).collect()).await;
 }
 
 /// Settles deliveries one after another.
@@ -83,16 +89,35 @@ pub(super) async fn settle_all(shared: Arc<Shared>, endings: Vec<Ending>) {
     }
 }
 
+/// The ending of a delivery whose ack, if it is one, carries what the attempt did.
+fn with_effects(mut ending: Ending, stage: &Stage) -> Ending {
+    if let Some(Settlement::Ack(effects)) = &mut ending.settlement {
+        *effects = stage.take();
+    }
+    ending
+}
+
 async fn settle(shared: &Shared, ending: Ending) -> Result<(), SettleError> {
     let Ending { subscription, event, settle, settlement, settled } = ending;
     let result = match settlement {
-        Some(settlement) => settle.settle(settlement).await,
+        Some(settlement) => {
+            let published = published_with(&settlement);
+            let mut settling = Settling { shared, subscription: &subscription, fate: Fate::Other };
+            let result = settle.settle(settlement).await;
+            settling.fate = fate(&result, settled.as_ref());
+            drop(settling);
+            if result.is_ok() {
+                published.iter().for_each(|event| shared.parts.observe.published(event));
+            }
+            result
+        }
         None => {
             drop(settle);
             Ok(())
         }
     };
     match (&result, settled) {
+        (Err(SettleError::Conflict(key)), _) => telemetry::conflicted(&event.id, &subscription, key),
         (Err(error), _) => telemetry::settle_failed(&event.id, &subscription, error),
         (Ok(()), Some(settled)) => {
             telemetry::settled(&event.id, &subscription, &settled);
@@ -104,10 +129,42 @@ async fn settle(shared: &Shared, ending: Ending) -> Result<(), SettleError> {
     result
 }
 
+/// Tells the board what became of a settlement, also when whoever waited for it was dropped.
+struct Settling<'a> {
+    shared: &'a Shared,
+    subscription: &'a SubscriptionId,
+    fate: Fate,
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.shared.board.lock().settled(self.subscription, self.fate);
+        self.shared.left.notify_waiters();
+    }
+}
+
+/// The events that an ack publishes.
+fn published_with(settlement: &Settlement) -> Vec<Arc<Event>> {
+    match settlement {
+        Settlement::Ack(effects) => effects.publications.iter().map(|one| Arc::clone(&one.event)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn fate(result: &Result<(), SettleError>, settled: Option<&Settled>) -> Fate {
+    match (result, settled) {
+        (Ok(()), Some(Settled::Ack)) => Fate::Acked,
+        (Ok(()), Some(Settled::DeadLetter { .. })) => Fate::DeadLettered,
+        (Err(SettleError::Conflict(_)), _) => Fate::Conflicted,
+        _ => Fate::Other,
+    }
+}
+
 /// What a handler's early acknowledgement goes through.
 struct Early {
     shared: Arc<Shared>,
     ticket: Ticket,
+    stage: Arc<Stage>,
 }
 
 impl EarlyAck for Early {
@@ -117,7 +174,11 @@ impl EarlyAck for Early {
             let own = todo.endings.pop();
             self.shared.act(todo);
             match own {
-                Some(ending) => settle(&self.shared, ending).await,
+                Some(ending) => {
+                    settle(&self.shared, with_effects(ending, &self.stage)).await?;
+                    self.stage.pass();
+                    Ok(())
+                }
                 None => Err(SettleError::AlreadySettled),
             }
         })

@@ -8,14 +8,17 @@ use tokio::sync::Semaphore;
 
 use hostel_event::delivery::{Settle, SettleError, Settlement};
 use hostel_event::id::EventId;
+use hostel_event::key_value::Effects;
 use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Call, Publication, PublishError, Receipt};
-use hostel_event::subscription::RetryPolicy;
+use hostel_event::port::{Call, Guarantees, Publication};
+use hostel_event::subscription::{Audience, RetryPolicy};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
+
+use crate::fake::{self, Fake, MEMORY};
 
 use super::*;
 
@@ -36,11 +39,14 @@ impl Clock for Paused {
 #[derive(Default)]
 struct Witness {
     settled: Mutex<Vec<(String, Settled)>>,
+    published: AtomicUsize,
     attempts: AtomicUsize,
 }
 
 impl Observe for Witness {
-    fn published(&self, _: &Arc<Event>, _: usize) {}
+    fn published(&self, _: &Arc<Event>) {
+        self.published.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn refused(&self) {}
 
@@ -53,14 +59,6 @@ impl Observe for Witness {
     }
 }
 
-struct NoPublish;
-
-impl Publish for NoPublish {
-    fn publish(&self, _: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
-        Box::pin(async { Err(PublishError::Closed) })
-    }
-}
-
 /// A handler that ends as it is told, each attempt after one permit of its gate.
 struct Scripted {
     version: Version,
@@ -70,6 +68,8 @@ struct Scripted {
     most: AtomicUsize,
     early_ack: bool,
     pause_after_ack: bool,
+    /// It publishes an event and writes a key, before and after its early ack.
+    has_effects: bool,
     errors: Mutex<Vec<Option<String>>>,
 }
 
@@ -83,6 +83,7 @@ impl Scripted {
             most: AtomicUsize::new(0),
             early_ack: false,
             pause_after_ack: false,
+            has_effects: false,
             errors: Mutex::default(),
         })
     }
@@ -109,11 +110,17 @@ impl Invoke for Scripted {
         Box::pin(async move {
             let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(running, Ordering::SeqCst);
-            self.errors.lock().push(call.last_error);
+            if self.has_effects {
+                do_something(&call).await;
+            }
+            self.errors.lock().push(call.last_error.clone());
             self.gate.acquire().await.unwrap().forget();
             if self.early_ack {
                 assert_eq!(call.early_ack.ack().await, Ok(()));
                 assert_eq!(call.early_ack.ack().await, Err(SettleError::AlreadySettled));
+            }
+            if self.has_effects && self.early_ack {
+                do_something(&call).await;
             }
             if self.pause_after_ack {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -122,6 +129,36 @@ impl Invoke for Scripted {
             let outcome = self.outcomes.lock().pop_front().unwrap_or(Outcome::Ack);
             assert_ne!(outcome, reject("panic"), "asked to");
             Report { outcome, log: Log::default(), usage: Usage::default() }
+        })
+    }
+}
+
+/// Publishes an event and writes a key.
+async fn do_something(call: &Call) {
+    let tenant = call.event.tenant.clone();
+    let (topic, message) = (Topic::new("b").unwrap(), Message::default());
+    let publication = Publication { tenant, topic, id: None, audience: Audience::Everyone, message };
+    call.publish.publish(publication).await.unwrap();
+    call.key_value.write(vec![fake::write("k", Some("v"))]).await.unwrap();
+}
+
+/// A token whose broker finds that another wrote the key of the first ack, and then takes what comes.
+struct Contested {
+    told: Arc<Mutex<Vec<Settlement>>>,
+    dispatcher: Dispatcher,
+    subscription: SubscriptionId,
+    event: Arc<Event>,
+}
+
+impl Settle for Contested {
+    fn settle(self: Box<Self>, _: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
+        Box::pin(async move {
+            // A broker that waits for its disk: nothing runs meanwhile.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let Self { told, dispatcher, subscription, event } = *self;
+            let settle = Box::new(Told(told));
+            dispatcher.deliver(Delivery { subscription, event, history: Vec::new(), settle });
+            Err(SettleError::Conflict(fake::key("k")))
         })
     }
 }
@@ -139,24 +176,24 @@ impl Settle for Told {
 struct Rig {
     dispatcher: Dispatcher,
     witness: Arc<Witness>,
+    broker: Arc<Fake>,
     settlements: Arc<Mutex<Vec<Settlement>>>,
 }
-
-const MEMORY: Guarantees =
-    Guarantees { durable: false, acks: true, redelivers: false, delays: false, orders: true, atomic_effects: false };
 
 impl Rig {
     fn new(guarantees: Guarantees) -> Self {
         let witness = Arc::new(Witness::default());
+        let clock: Arc<dyn Clock> = Arc::new(Paused(tokio::time::Instant::now()));
+        let broker = Fake::new(guarantees);
+        let observe: Arc<dyn Observe> = Arc::<Witness>::clone(&witness);
         let dispatcher = Dispatcher::new(Parts {
-            clock: Arc::new(Paused(tokio::time::Instant::now())),
-            observe: Arc::<Witness>::clone(&witness),
-            publish: Arc::new(NoPublish),
-            guarantees,
+            clock: Arc::clone(&clock),
+            observe: Arc::clone(&observe),
+            admission: fake::admission(&broker, clock, observe),
             capacity: 100,
             seed: 7,
         });
-        Self { dispatcher, witness, settlements: Arc::default() }
+        Self { dispatcher, witness, broker, settlements: Arc::default() }
     }
 
     fn attach(&self, subscription: &Subscription, handler: &Arc<Scripted>) {
@@ -164,19 +201,12 @@ impl Rig {
     }
 
     fn deliver(&self, subscription: &Subscription, id: &str) {
-        self.dispatcher.deliver(Delivery {
-            subscription: subscription.id.clone(),
-            event: Arc::new(Event {
-                id: EventId::new(id).unwrap(),
-                tenant: subscription.tenant.clone(),
-                topic: Topic::new("a").unwrap(),
-                published_at: Timestamp::default(),
-                expires_at: None,
-                message: Message::default(),
-            }),
-            history: Vec::new(),
-            settle: Box::new(Told(Arc::clone(&self.settlements))),
-        });
+        self.deliver_with(subscription, id, Box::new(Told(Arc::clone(&self.settlements))));
+    }
+
+    fn deliver_with(&self, subscription: &Subscription, id: &str, settle: Box<dyn Settle>) {
+        let (subscription, event, history) = (subscription.id.clone(), event(subscription, id), Vec::new());
+        self.dispatcher.deliver(Delivery { subscription, event, history, settle });
     }
 
     /// Lets everything end, however long that takes on the paused clock.
@@ -189,6 +219,17 @@ fn subscription() -> Subscription {
     let (tenant, handler) = (Tenant::new("acme").unwrap(), HandlerName::new("h").unwrap());
     let retry = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
     Subscription { concurrency: 2, retry, ..Subscription::new(&tenant, &handler, Pattern::new("a").unwrap()) }
+}
+
+fn event(subscription: &Subscription, id: &str) -> Arc<Event> {
+    Arc::new(Event {
+        id: EventId::new(id).unwrap(),
+        tenant: subscription.tenant.clone(),
+        topic: Topic::new("a").unwrap(),
+        published_at: Timestamp::default(),
+        expires_at: None,
+        message: Message::default(),
+    })
 }
 
 fn retry(reason: &str) -> Outcome {
@@ -205,7 +246,7 @@ async fn a_handled_event_is_acknowledged() {
     rig.attach(&subscription(), &handler);
     rig.deliver(&subscription(), "1");
     assert_eq!(rig.drain().await, 0);
-    assert_eq!(*rig.settlements.lock(), [Settlement::Ack]);
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack(Effects::default())]);
     assert_eq!(*rig.witness.settled.lock(), [("1".to_owned(), Settled::Ack)]);
 }
 
@@ -222,7 +263,7 @@ async fn a_failing_event_is_tried_again_and_then_dead_lettered_with_its_history(
     assert!(history.windows(2).all(|pair| pair[0].began <= pair[1].began));
     assert_eq!(*handler.errors.lock(), [None, Some("one".to_owned()), Some("two".to_owned())]);
     let counts = rig.dispatcher.states()[0].counts;
-    assert_eq!(counts, Counts { started: 3, acked: 0, retried: 2, dead_lettered: 1 });
+    assert_eq!(counts, Counts { started: 3, retried: 2, dead_lettered: 1, ..Counts::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +306,7 @@ async fn an_early_ack_stands_whatever_follows() {
     rig.attach(&subscription(), &handler);
     rig.deliver(&subscription(), "1");
     assert_eq!(rig.drain().await, 0);
-    assert_eq!(*rig.settlements.lock(), [Settlement::Ack]);
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack(Effects::default())]);
     assert_eq!(rig.witness.attempts.load(Ordering::Relaxed), 1);
     assert_eq!(rig.dispatcher.shared.board.lock().unsettled(), 0);
 }
@@ -318,7 +359,7 @@ async fn a_panic_of_the_host_costs_an_attempt_and_nothing_else() {
     rig.attach(&subscription(), &handler);
     rig.deliver(&subscription(), "1");
     assert_eq!(rig.drain().await, 0);
-    assert_eq!(*rig.settlements.lock(), [Settlement::Ack], "the second attempt went well");
+    assert_eq!(*rig.settlements.lock(), [Settlement::Ack(Effects::default())], "the second attempt went well");
     assert_eq!(*handler.errors.lock(), [None, Some("the host panicked while it ran the handler".to_owned())]);
 }
 
@@ -350,4 +391,109 @@ async fn a_durable_broker_keeps_what_waits_so_a_drain_does_not() {
     handler.gate.add_permits(2);
     let left = rig.dispatcher.drain(Duration::from_secs(1), std::future::pending()).await;
     assert_eq!(left, 3);
+}
+
+const ATOMIC: Guarantees = Guarantees { atomic_effects: true, ..MEMORY };
+
+fn with_effects(outcomes: impl IntoIterator<Item = Outcome>) -> Arc<Scripted> {
+    let mut handler = Scripted::new(outcomes);
+    Arc::get_mut(&mut handler).unwrap().has_effects = true;
+    handler
+}
+
+/// How many events and writes each ack carried.
+fn carried(settlements: &[Settlement]) -> Vec<(usize, usize)> {
+    let sizes = |settlement: &Settlement| match settlement {
+        Settlement::Ack(effects) => (effects.publications.len(), effects.writes.len()),
+        other => panic!("{other:?}"),
+    };
+    settlements.iter().map(sizes).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn effects_come_with_the_ack_and_those_of_a_failed_attempt_never() {
+    let (rig, handler) = (Rig::new(ATOMIC), with_effects([retry("one"), retry("two")]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(carried(&rig.settlements.lock()), [(1, 1)], "those of the third attempt");
+    assert_eq!(rig.witness.published.load(Ordering::Relaxed), 1);
+    assert!(rig.broker.published.lock().is_empty(), "the token's broker does it");
+    assert!(rig.broker.held("k").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_atomic_effects_a_failed_attempt_keeps_its_own() {
+    let (rig, handler) = (Rig::new(MEMORY), with_effects([retry("one"), retry("two")]));
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(carried(&rig.settlements.lock()), [(0, 0)]);
+    assert_eq!(rig.broker.published.lock().len(), 3);
+    assert!(rig.broker.held("k").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_ack_carries_what_was_done_so_far_and_the_rest_is_done_at_once() {
+    let (rig, mut handler) = (Rig::new(ATOMIC), with_effects([retry("late")]));
+    Arc::get_mut(&mut handler).unwrap().early_ack = true;
+    rig.attach(&subscription(), &handler);
+    rig.deliver(&subscription(), "1");
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(carried(&rig.settlements.lock()), [(1, 1)]);
+    assert_eq!(rig.broker.published.lock().len(), 1);
+    assert_eq!(rig.witness.published.load(Ordering::Relaxed), 2);
+    assert!(rig.broker.held("k").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_counted_and_no_failed_attempt_and_a_drain_waits_for_what_it_brings() {
+    let (rig, handler) = (Rig::new(ATOMIC), with_effects([]));
+    rig.attach(&subscription(), &handler);
+    let contested = Contested {
+        told: Arc::clone(&rig.settlements),
+        dispatcher: rig.dispatcher.clone(),
+        subscription: subscription().id,
+        event: event(&subscription(), "1"),
+    };
+    rig.deliver_with(&subscription(), "1", Box::new(contested));
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(carried(&rig.settlements.lock()), [(1, 1)]);
+    assert_eq!(*rig.witness.settled.lock(), [("1".to_owned(), Settled::Ack)]);
+    assert_eq!(rig.witness.published.load(Ordering::Relaxed), 1, "what conflicted was not published");
+    assert_eq!(*handler.errors.lock(), [None, None]);
+    let counts = rig.dispatcher.states()[0].counts;
+    assert_eq!(counts, Counts { started: 2, acked: 1, conflicts: 1, ..Counts::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_ack_that_was_cancelled_does_not_hold_up_a_drain() {
+    struct Never;
+    impl Settle for Never {
+        fn settle(self: Box<Self>, _: Settlement) -> BoxFuture<'static, Result<(), SettleError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+    /// Gives up waiting for its early ack, as the runtime does at the deadline.
+    struct Impatient(Version);
+    impl Invoke for Impatient {
+        fn version(&self) -> &Version {
+            &self.0
+        }
+
+        fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
+            Box::pin(async move {
+                let waited = tokio::time::timeout(Duration::from_secs(1), call.early_ack.ack()).await;
+                assert!(waited.is_err());
+                Report { outcome: retry("late"), log: Log::default(), usage: Usage::default() }
+            })
+        }
+    }
+    let rig = Rig::new(ATOMIC);
+    let handler: Arc<dyn Invoke> = Arc::new(Impatient(Version::new("1").unwrap()));
+    rig.dispatcher.attach(vec![(Arc::new(subscription()), handler)]);
+    rig.deliver_with(&subscription(), "1", Box::new(Never));
+    let began = tokio::time::Instant::now();
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(began.elapsed(), Duration::from_secs(1));
 }

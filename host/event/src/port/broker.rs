@@ -9,7 +9,7 @@ use crate::delivery::Delivery;
 use crate::id::{DeadLetterId, EventId};
 use crate::message::Event;
 use crate::name::Tenant;
-use crate::port::PublishError;
+use crate::port::{KeyValue, PublishError};
 use crate::subscription::{Audience, Subscription, SubscriptionId};
 use crate::time::Timestamp;
 
@@ -110,6 +110,14 @@ pub trait Broker: Send + Sync {
     /// [`PublishError::Overloaded`] when a matching subscription has no room; nothing is kept then, for nobody.
     fn publish(&self, admitted: Admitted) -> BoxFuture<'_, Result<Receipt, PublishError>>;
 
+    /// Whether there is room now for an event that would be published with an attempt's acknowledgement. Keeps nothing:
+    /// what is asked for here and then published with an ack is kept even if the room is gone by then, so that an
+    /// attempt that went well is not run again for lack of it.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    fn room_for(&self, admitted: &Admitted) -> Result<(), PublishError>;
+
     /// Begins to deliver to a subscription what is published from now on.
     ///
     /// Cancelling leaves open whether it began.
@@ -137,6 +145,9 @@ pub trait Broker: Send + Sync {
 
     /// What was given up.
     fn dead_letters(&self) -> &dyn DeadLetters;
+
+    /// What handlers keep. Cleared by nothing but writes.
+    fn key_value(&self) -> &dyn KeyValue;
 }
 
 /// Why a dead letter could not be had.

@@ -8,7 +8,7 @@ use crate::delivery::SettleError;
 use crate::message::Event;
 use crate::name::Version;
 use crate::outcome::Report;
-use crate::port::Publish;
+use crate::port::{KeyValue, Publish};
 
 /// Acknowledges a delivery while its handler still runs.
 pub trait EarlyAck: Send + Sync {
@@ -32,6 +32,8 @@ pub struct Call {
     pub early_ack: Arc<dyn EarlyAck>,
     /// How the handler publishes.
     pub publish: Arc<dyn Publish>,
+    /// How the handler reads and writes what it keeps. The caller has checked that it may use the bucket.
+    pub key_value: Arc<dyn KeyValue>,
 }
 
 /// One version of a handler, ready to run.

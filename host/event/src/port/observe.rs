@@ -22,8 +22,8 @@ pub enum Settled {
 
 /// Watches what happens. Every method returns at once: it is called on the event path.
 pub trait Observe: Send + Sync {
-    /// An event was kept, for this many subscriptions of this host.
-    fn published(&self, event: &Arc<Event>, subscriptions: usize);
+    /// An event was kept.
+    fn published(&self, event: &Arc<Event>);
 
     /// A message was refused for lack of room.
     fn refused(&self);

@@ -53,6 +53,15 @@ pub enum PublishError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// One attempt published more than may take effect with one acknowledgement; the text says how much it may.
+    #[error("{0}")]
+    TooMuch(String),
+    /// The disk is full. The broker takes events again by itself when there is space; the text says how much is wanted.
+    #[error("{0}")]
+    Full(String),
+    /// The broker takes no more events until the host is started again; the text says why. What it has is not lost.
+    #[error("the broker takes no more events: {0}")]
+    Unavailable(String),
     /// The host is going down.
     #[error("the host is shutting down")]
     Closed,

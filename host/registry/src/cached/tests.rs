@@ -2,7 +2,7 @@
 
 use super::*;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hostel_event::port::ChangeKind;
 
@@ -16,6 +16,23 @@ struct Flaky {
     away: AtomicBool,
     asked: AtomicUsize,
     deaf: AtomicBool,
+    lost: Arc<AtomicU64>,
+}
+
+/// A watch that also loses what the test says.
+struct Losing {
+    watch: Box<dyn Watch>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Watch for Losing {
+    fn next(&mut self) -> BoxFuture<'_, Option<Change>> {
+        self.watch.next()
+    }
+
+    fn lost(&self) -> u64 {
+        self.watch.lost() + self.lost.load(Ordering::Relaxed)
+    }
 }
 
 impl Flaky {
@@ -26,6 +43,7 @@ impl Flaky {
             away: AtomicBool::default(),
             asked: AtomicUsize::default(),
             deaf: AtomicBool::default(),
+            lost: Arc::default(),
         })
     }
 
@@ -66,11 +84,14 @@ impl Registry for Flaky {
 
     /// A deaf one hears of a service that nobody has.
     fn watch(&self, name: Option<&str>) -> BoxFuture<'_, Result<Box<dyn Watch>, RegistryError>> {
-        match (self.check(), self.deaf.load(Ordering::Relaxed)) {
-            (Ok(()), true) => self.memory.watch(Some("nobody")),
-            (Ok(()), false) => self.memory.watch(name),
-            (Err(error), _) => Box::pin(std::future::ready(Err(error))),
-        }
+        let deaf = self.deaf.load(Ordering::Relaxed);
+        let name = if deaf { Some("nobody".to_owned()) } else { name.map(str::to_owned) };
+        Box::pin(async move {
+            self.check()?;
+            let (watch, lost) = (self.memory.watch(name.as_deref()).await?, Arc::clone(&self.lost));
+            let watch: Box<dyn Watch> = Box::new(Losing { watch, lost });
+            Ok(watch)
+        })
     }
 }
 
@@ -220,6 +241,24 @@ async fn a_watcher_that_was_too_slow_asks_anew() {
     }
     settle().await;
     assert_eq!(ids(&cached).await.len(), AMPLE.watch_buffer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_lost_changes_makes_it_ask_anew_though_no_change_comes() {
+    let inner = Flaky::new();
+    inner.deaf.store(true, Ordering::Relaxed);
+    inner.register(service("s", "1", "a"), LONG).await.unwrap();
+    let cached = cached(&inner);
+    settle().await;
+    assert_eq!(ids(&cached).await, ["a"]);
+    inner.register(service("s", "1", "b"), LONG).await.unwrap();
+    tokio::time::sleep(LOOK_FOR_LOSSES * 2).await;
+    assert_eq!(ids(&cached).await, ["a"], "nobody told");
+    // As when a connection broke and was made anew.
+    inner.lost.store(1, Ordering::Relaxed);
+    tokio::time::sleep(LOOK_FOR_LOSSES * 2).await;
+    assert_eq!(ids(&cached).await, ["a", "b"]);
+    assert_eq!(inner.asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hostel_event::headers::Headers;
-use hostel_event::message::Message;
+use hostel_event::message::{Message, ROUTE_HEADER};
 use hostel_event::port::{Publication, Publish, PublishError};
 use hostel_event::subscription::Audience;
 use hostel_event::topic::Topic;
@@ -46,6 +46,11 @@ impl State {
         let mut headers = Headers::new();
         for (name, value) in &message.headers {
             headers.append(name, value).map_err(|error| invalid(&error))?;
+        }
+        // What an event causes has come its way, whatever the guest says.
+        headers.remove(ROUTE_HEADER);
+        if let Some(route) = call.event.message.headers.get(ROUTE_HEADER) {
+            headers.append(ROUTE_HEADER, route).map_err(|error| invalid(&error))?;
         }
         let message = Message { headers, body: Bytes::from(message.body) };
         let publication =

@@ -1,7 +1,9 @@
 //! What a guest reaches, and what it does not.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use hostel_event::name::BucketName;
 use hostel_event::outcome::{FaultKind, Level, LogSource, Outcome};
 use hostel_event::port::{Invoke, PublishError};
 
@@ -110,6 +112,55 @@ async fn config_answers_what_was_granted() {
     assert_eq!(
         bench.guest(&fixture, &handler).invoke(call()).await.outcome,
         Outcome::Reject { reason: "s3cret".to_owned() }
+    );
+}
+
+/// Adds 5 to key `n` of bucket `notes`; rejects with the text of an error, or with `denied`.
+fn increment_fixture() -> Fixture {
+    Fixture::new(
+        "(call $open (i32.const 4096) (i32.const 5) (i32.const 64))
+         (if (i32.load8_u (i32.const 64)) (then (return (call $reject (i32.const 4102) (i32.const 6)))))
+         (call $increment (i32.load (i32.const 68)) (i32.const 4096) (i32.const 1) (i64.const 5) (i32.const 128))
+         (if (i32.load8_u (i32.const 128))
+            (then (return (call $reject (i32.load (i32.const 140)) (i32.load (i32.const 144))))))
+         (if (i64.ne (i64.load (i32.const 136)) (i64.const 5)) (then unreachable))
+         (call $ok)",
+    )
+    .with_fields(r#"(data (i32.const 4096) "notes denied")"#)
+}
+
+#[tokio::test]
+async fn an_increment_is_tried_again_when_another_was_faster_and_not_for_ever() {
+    let bench = Bench::new();
+    let mut handler = handler();
+    handler.grants.key_value = vec![BucketName::new("notes").unwrap()];
+    let ports = Ports::new(Answer::Ok);
+    ports.conflicts.store(7, Ordering::Relaxed);
+    let guest = bench.guest(&increment_fixture(), &handler);
+    assert_eq!(guest.invoke(call_with(&ports)).await.outcome, Outcome::Ack);
+    let entries = ports.entries.lock().clone();
+    let [((bucket, key), entry)] = &entries.iter().collect::<Vec<_>>()[..] else { panic!("{entries:?}") };
+    assert_eq!((bucket.tenant.as_str(), bucket.name.as_str(), key.as_str()), ("acme", "notes", "n"));
+    assert_eq!(&entry.value[..], b"5");
+
+    let ports = Ports::new(Answer::Ok);
+    ports.conflicts.store(u64::MAX, Ordering::Relaxed);
+    let report = guest.invoke(call_with(&ports)).await;
+    assert_eq!(report.outcome, Outcome::Reject { reason: "key `n` was written by another meanwhile".to_owned() });
+}
+
+#[tokio::test]
+async fn a_bucket_that_was_not_granted_is_denied_and_the_log_names_the_line() {
+    let bench = Bench::new();
+    let mut handler = handler();
+    handler.grants.key_value = vec![BucketName::new("note").unwrap(), BucketName::new("notes2").unwrap()];
+    let report = bench.guest(&increment_fixture(), &handler).invoke(call()).await;
+    assert_eq!(report.outcome, Outcome::Reject { reason: "denied".to_owned() });
+    let [line] = &report.log.lines[..] else { panic!("{:?}", report.log) };
+    assert_eq!((line.source, line.level), (LogSource::Host, Level::Warn));
+    assert_eq!(
+        line.text,
+        "handler `fixture` may not open bucket `notes`; add `keyvalue = [\"notes\"]` to handler.toml"
     );
 }
 

@@ -56,6 +56,24 @@
         (export "get" (func (param "key" string) (result (result (option string) (error $error)))))
     ))
 
+    (import "wasi:keyvalue/store@0.2.0-draft" (instance $store
+        (type $error' (variant (case "no-such-store") (case "access-denied") (case "other" string)))
+        (export "error" (type $error (eq $error')))
+        (export "bucket" (type $bucket (sub resource)))
+        (export "open" (func (param "identifier" string) (result (result (own $bucket) (error $error)))))
+    ))
+    (alias export $store "error" (type $store-error))
+    (alias export $store "bucket" (type $bucket))
+    (import "wasi:keyvalue/atomics@0.2.0-draft" (instance $atomics
+        (alias outer 1 $store-error (type $error'))
+        (export "error" (type $error (eq $error')))
+        (alias outer 1 $bucket (type $bucket'))
+        (export "bucket" (type $bucket (eq $bucket')))
+        (export "increment" (func
+            (param "bucket" (borrow $bucket)) (param "key" string) (param "delta" u64)
+            (result (result u64 (error $error)))))
+    ))
+
     (import "wasi:cli/exit@0.2.3" (instance $exit
         (export "exit" (func (param "status" (result))))
     ))
@@ -104,6 +122,10 @@
     (core func $log (canon lower (func $logging "log") (memory $memory)))
     (core func $config-get
         (canon lower (func $config "get") (memory $memory) (realloc $realloc)))
+    (core func $open
+        (canon lower (func $store "open") (memory $memory) (realloc $realloc)))
+    (core func $increment
+        (canon lower (func $atomics "increment") (memory $memory) (realloc $realloc)))
     (core func $exit (canon lower (func $exit "exit")))
     (core func $get-stderr (canon lower (func $stderr "get-stderr")))
     (core func $write (canon lower
@@ -120,6 +142,8 @@
         (import "host" "publish" (func $publish (param i32 i32 i32 i32 i32 i32 i32)))
         (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
         (import "host" "config-get" (func $config-get (param i32 i32 i32)))
+        (import "host" "open" (func $open (param i32 i32 i32)))
+        (import "host" "increment" (func $increment (param i32 i32 i32 i64 i32)))
         (import "host" "exit" (func $exit (param i32)))
         (import "host" "get-stderr" (func $get-stderr (result i32)))
         (import "host" "write" (func $write (param i32 i32 i32 i32)))
@@ -159,6 +183,8 @@
             (export "publish" (func $publish))
             (export "log" (func $log))
             (export "config-get" (func $config-get))
+            (export "open" (func $open))
+            (export "increment" (func $increment))
             (export "exit" (func $exit))
             (export "get-stderr" (func $get-stderr))
             (export "write" (func $write))

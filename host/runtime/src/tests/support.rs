@@ -1,6 +1,8 @@
 //! Small components as text, and stand-ins for what the host's other parts would give.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,11 +11,14 @@ use hostel_event::delivery::SettleError;
 use hostel_event::handler::{Grants, Handler, Limits};
 use hostel_event::headers::Headers;
 use hostel_event::id::EventId;
+use hostel_event::key_value::{Bucket, Entry, Expected, Key, Revision, Write};
 use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Fault, FaultKind, Outcome, Report};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Call, Clock, EarlyAck, Invoke, Publication, Publish, PublishError, Receipt};
+use hostel_event::port::{
+    Call, Clock, EarlyAck, Invoke, KeyValue, KeyValueError, Publication, Publish, PublishError, Receipt,
+};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
 use parking_lot::Mutex;
@@ -107,6 +112,10 @@ pub(crate) fn publishing_handler(pattern: &str) -> Handler {
 pub(crate) struct Ports {
     acked: Mutex<bool>,
     pub(crate) published: Mutex<Vec<Publication>>,
+    /// By bucket and key, with the number of the write as its revision.
+    pub(crate) entries: Mutex<BTreeMap<(Bucket, Key), Entry>>,
+    /// How many writes conflict before one is taken.
+    pub(crate) conflicts: AtomicU64,
     answer: Answer,
 }
 
@@ -119,7 +128,13 @@ pub(crate) enum Answer {
 
 impl Ports {
     pub(crate) fn new(answer: Answer) -> Arc<Self> {
-        Arc::new(Self { acked: Mutex::default(), published: Mutex::default(), answer })
+        Arc::new(Self {
+            acked: Mutex::default(),
+            published: Mutex::default(),
+            entries: Mutex::default(),
+            conflicts: AtomicU64::new(0),
+            answer,
+        })
     }
 
     pub(crate) fn is_acked(&self) -> bool {
@@ -149,6 +164,52 @@ impl Publish for Ports {
     }
 }
 
+/// Writes at once, and lets another be faster as often as it is told.
+impl KeyValue for Ports {
+    fn get(&self, bucket: &Bucket, key: &Key) -> BoxFuture<'_, Result<Option<Entry>, KeyValueError>> {
+        let found = self.entries.lock().get(&(bucket.clone(), key.clone())).cloned();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn keys(
+        &self,
+        bucket: &Bucket,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Key>, KeyValueError>> {
+        let entries = self.entries.lock();
+        let of_bucket = entries.keys().filter(|(own, key)| own == bucket && after.is_none_or(|after| key > after));
+        let keys = of_bucket.take(limit).map(|(_, key)| key.clone()).collect();
+        Box::pin(async { Ok(keys) })
+    }
+
+    fn room_for(&self, _: &Write) -> Result<(), KeyValueError> {
+        Ok(())
+    }
+
+    fn write(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<(), KeyValueError>> {
+        let mut entries = self.entries.lock();
+        for Write { bucket, key, value, expected } in writes {
+            let number = entries.get(&(bucket.clone(), key.clone())).map_or(0, |entry| entry.revision.0);
+            let is_expected = match expected {
+                Expected::Anything => true,
+                Expected::Absent => number == 0,
+                Expected::Revision(Revision(expected)) => number == expected,
+            };
+            let is_beaten =
+                self.conflicts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if is_beaten.is_ok() || !is_expected {
+                return Box::pin(async { Err(KeyValueError::Conflict(key)) });
+            }
+            match value {
+                Some(value) => drop(entries.insert((bucket, key), Entry { value, revision: Revision(number + 1) })),
+                None => drop(entries.remove(&(bucket, key))),
+            }
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
 pub(crate) fn call() -> Call {
     call_with(&Ports::new(Answer::Ok))
 }
@@ -170,6 +231,7 @@ pub(crate) fn call_with(ports: &Arc<Ports>) -> Call {
         last_error: None,
         early_ack: Arc::<Ports>::clone(ports),
         publish: Arc::<Ports>::clone(ports),
+        key_value: Arc::<Ports>::clone(ports),
     }
 }
 

@@ -49,6 +49,12 @@ pub(crate) struct Arguments {
     /// Where it may publish, instead of what the manifest says; may repeat
     #[arg(long, value_name = "PATTERN")]
     publish: Vec<String>,
+    /// Which buckets it may read and write, instead of what the manifest says; may repeat
+    #[arg(long, value_name = "BUCKET")]
+    keyvalue: Vec<String>,
+    /// Where it may send HTTP requests, instead of what the manifest says; may repeat
+    #[arg(long, value_name = "URL")]
+    http: Vec<String>,
     /// A key of its config; may repeat
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     config: Vec<(String, String)>,
@@ -87,6 +93,8 @@ async fn begin(arguments: &Arguments) -> Result<Manifest, Failure> {
             version: "0.0.0".to_owned(),
             component: path.to_string_lossy().into_owned(),
             publish: Vec::new(),
+            keyvalue: Vec::new(),
+            http: Vec::new(),
             subscriptions: Vec::new(),
             limits: Limits::default(),
             config: Settings::default(),
@@ -108,6 +116,12 @@ fn overlay(mut manifest: Manifest, arguments: &Arguments) -> Manifest {
     take(&mut manifest.version, &arguments.version);
     if !arguments.publish.is_empty() {
         manifest.publish.clone_from(&arguments.publish);
+    }
+    if !arguments.keyvalue.is_empty() {
+        manifest.keyvalue.clone_from(&arguments.keyvalue);
+    }
+    if !arguments.http.is_empty() {
+        manifest.http.clone_from(&arguments.http);
     }
     if !arguments.topics.is_empty() {
         let heard = arguments.topics.iter();
@@ -210,6 +224,7 @@ retry = { attempts = 3, backoff = "1s" }
             deadline: Some("9s".parse().unwrap()),
             memory: Some("2MiB".parse().unwrap()),
             publish: vec!["b".to_owned()],
+            keyvalue: vec!["totals".to_owned()],
             config: vec![("key".to_owned(), "new".to_owned())],
             ..Arguments::default()
         };
@@ -218,6 +233,7 @@ name = "renamed"
 version = "2"
 component = "target/hello.wasm"
 publish = ["b"]
+keyvalue = ["totals"]
 limits = { memory = "2MiB", deadline = "9s", log_lines = 7 }
 config = { key = "new", other = "kept" }
 [[subscriptions]]

@@ -6,17 +6,36 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hostel_api::document::{self, DocumentError};
 use hostel_api::problem::Code;
 use hostel_api::suggest;
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, RegistryKind};
 
 /// Variables of this prefix that the command line reads and the config does not.
 const NOT_CONFIG: [&str; 4] = ["HOSTEL_CONFIG", "HOSTEL_ADMIN_URL", "HOSTEL_INGRESS_URL", "HOSTEL_TENANT"];
 const PREFIX: &str = "HOSTEL_";
+/// The variables of go-micro's users, with the key of ours that each sets. Ours wins where both are given.
+const GO_MICRO: [(&str, &str, Unit); 7] = [
+    ("MICRO_REGISTRY", "registry.use", Unit::Text),
+    ("MICRO_REGISTRY_ADDRESS", "registry.address", Unit::Text),
+    ("MICRO_REGISTER_TTL", "registry.ttl", Unit::Seconds),
+    ("MICRO_REGISTER_INTERVAL", "registry.interval", Unit::Seconds),
+    ("MICRO_BROKER", "peers.use", Unit::Text),
+    ("MICRO_BROKER_ADDRESS", "ingress.listen", Unit::Text),
+    ("MICRO_SERVER_NAME", "peers.name", Unit::Text),
+];
+
+/// How go-micro writes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Text,
+    /// A bare number of seconds. A value with its unit, as ours are, is taken too.
+    Seconds,
+}
 
 /// Where the parts of a config come from.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +76,9 @@ pub(crate) fn load(sources: &Sources) -> Result<Config, Vec<Mistake>> {
         Table::new()
     });
     let keys = keys();
-    for (name, text) in &sources.environment {
+    let (ours, others): (Vec<_>, Vec<_>) = sources.environment.iter().partition(|(name, _)| name.starts_with(PREFIX));
+    // What comes later wins.
+    for (name, text) in others.into_iter().chain(ours) {
         match from_environment(&keys, name, text) {
             Ok(Some((key, value))) => set(&mut table, key, value),
             Ok(None) => {}
@@ -124,10 +145,16 @@ fn from_environment<'a>(
     name: &str,
     text: &str,
 ) -> Result<Option<(&'a str, Value)>, Mistake> {
-    if !name.starts_with(PREFIX) || NOT_CONFIG.contains(&name) {
+    let go_micro = GO_MICRO.iter().find(|(known, ..)| *known == name);
+    if go_micro.is_none() && (!name.starts_with(PREFIX) || NOT_CONFIG.contains(&name)) {
         return Ok(None);
     }
-    let Some((key, default)) = keys.iter().find(|(key, _)| variable(key) == name) else {
+    let text = &match go_micro {
+        Some((_, _, Unit::Seconds)) => in_seconds(text),
+        _ => text.to_owned(),
+    };
+    let is_it = |key: &str| go_micro.map_or_else(|| variable(key) == name, |(_, ours, _)| *ours == key);
+    let Some((key, default)) = keys.iter().find(|(key, _)| is_it(key)) else {
         let names: Vec<String> = keys.iter().map(|(key, _)| variable(key)).collect();
         let advice = match suggest::nearest(name, names.iter().map(String::as_str)) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -146,6 +173,15 @@ fn from_environment<'a>(
     match document::from_toml::<Config>(&alone.to_string(), name) {
         Ok(_) => Ok(Some((key, value))),
         Err(error) => Err(bad(format!("`{name}` in the environment: {}", error.what))),
+    }
+}
+
+/// A bare number as seconds; anything else as it is.
+pub(crate) fn in_seconds(text: &str) -> String {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{text}s")
+    } else {
+        text.to_owned()
     }
 }
 
@@ -192,6 +228,11 @@ fn check(config: &Config, allow_remote: bool) -> Vec<Mistake> {
     if let Err(error) = hostel_event::name::Tenant::new(&config.ingress.tenant) {
         wrong(true, &format!("`ingress.tenant`: {error}"));
     }
+    let (certificate, key) = (&config.ingress.certificate, &config.ingress.key);
+    let given = [certificate, key].map(|path| !path.as_os_str().is_empty());
+    wrong(given[0] != given[1], "`ingress.certificate` and `ingress.key` go together");
+    wrong(given[0] && !config.ingress.secure, "`ingress.certificate` has no effect without `ingress.secure = true`");
+    check_peers(config, &mut wrong);
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         wrong(true, &format!("`log.filter`: {error}"));
     }
@@ -205,6 +246,39 @@ fn check(config: &Config, allow_remote: bool) -> Vec<Mistake> {
         }
     }
     mistakes
+}
+
+/// What of the registry and the peers cannot be.
+fn check_peers(config: &Config, wrong: &mut impl FnMut(bool, &str)) {
+    let (registry, peers) = (&config.registry, &config.peers);
+    let seconds = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+    wrong(!seconds.contains(&registry.ttl.0), "`registry.ttl` must be between 1s and 1d");
+    wrong(registry.interval.0 >= registry.ttl.0, "`registry.interval` must be shorter than `registry.ttl`");
+    wrong(registry.interval.0.is_zero(), "`registry.interval` must be longer than 0s");
+    let http = registry.kind == RegistryKind::Http;
+    wrong(
+        http && registry.address.is_empty(),
+        "`registry.use` is `http`, so `registry.address` must say where: the URL of a host's admin API, such as \
+         `http://192.0.2.5:4301`",
+    );
+    wrong(!http && !registry.address.is_empty(), "`registry.address` is for `registry.use = \"http\"` alone");
+    let own = registry.address.trim_start_matches("http://").trim_end_matches('/');
+    let is_own = own.parse() == Ok(config.admin.listen) || own == format!("localhost:{}", config.admin.listen.port());
+    wrong(http && is_own, "`registry.address` is this host's own; use `registry.use = \"memory\"` to be the registry");
+    let mdns = registry.kind == RegistryKind::Mdns;
+    wrong(!mdns && !registry.interface.is_empty(), "`registry.interface` is for `registry.use = \"mdns\"` alone");
+    wrong(peers.concurrency == 0, "`peers.concurrency` must be at least 1");
+    wrong(peers.hops == 0, "`peers.hops` must be at least 1");
+    wrong(peers.nodes == 0, "`peers.nodes` must be at least 1");
+    wrong(
+        peers.name.is_empty() || peers.name.contains(['/', '.', ' ']),
+        "`peers.name` must be a name without `/`, `.` and spaces",
+    );
+    let port = peers.advertise.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    wrong(
+        !peers.advertise.is_empty() && port.is_none_or(|port| port == 0),
+        "`peers.advertise` must be `host:port`, where peers reach the ingress",
+    );
 }
 
 #[cfg(test)]
@@ -256,6 +330,44 @@ mod tests {
         assert_eq!(config.ingress.listen.port(), 1);
         assert_eq!(config.ingress.connections, 2);
         assert_eq!(config.log.filter, "trace");
+    }
+
+    #[test]
+    fn go_micros_variables_are_taken_and_ours_win() {
+        let environment = |pairs: &[(&str, &str)]| {
+            let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            load(&Sources { environment, ..Sources::default() })
+        };
+        let config = environment(&[
+            ("MICRO_REGISTRY", "mdns"),
+            ("MICRO_REGISTER_TTL", "90"),
+            ("MICRO_REGISTER_INTERVAL", "10"),
+            ("HOSTEL_REGISTRY_INTERVAL", "20s"),
+            ("MICRO_SERVER_NAME", "host-7"),
+            ("MICRO_BROKER_ADDRESS", "127.0.0.1:8080"),
+            ("MICRO_TRANSPORT", "anything"),
+        ])
+        .unwrap();
+        assert_eq!(config.registry.kind, RegistryKind::Mdns);
+        assert_eq!(config.registry.ttl.0, Duration::from_secs(90));
+        assert_eq!(config.registry.interval.0, Duration::from_secs(20));
+        assert_eq!(config.peers.name, "host-7");
+        assert_eq!(config.ingress.listen.port(), 8080);
+        assert_eq!(
+            texts(environment(&[("MICRO_REGISTRY", "consul")])),
+            ["E0031: `MICRO_REGISTRY` in the environment: key `registry.use`: unknown variant `consul`, expected one \
+                 of `memory`, `mdns`, `http`"]
+        );
+    }
+
+    #[test]
+    fn a_host_is_not_its_own_registry_over_the_network() {
+        let text = "[registry]\nuse = 'http'\naddress = 'http://127.0.0.1:4301/'";
+        assert_eq!(
+            texts(from_file(text)),
+            ["E0031: `registry.address` is this host's own; use `registry.use = \"memory\"` to be the registry"]
+        );
+        assert!(from_file(&text.replace("4301", "5301")).is_ok());
     }
 
     #[test]

@@ -60,6 +60,11 @@ pub(super) fn difference<D: Says>(old: &BTreeMap<Key, D>, new: &BTreeMap<Key, D>
     change
 }
 
+/// Everything that a table subscribes to.
+pub(super) fn all<D: Says>(table: &BTreeMap<Key, D>) -> impl Iterator<Item = &Subscription> {
+    table.values().flat_map(|deployment| &Says::handler(deployment).subscriptions)
+}
+
 fn subscriptions<D: Says>(table: &BTreeMap<Key, D>) -> BTreeMap<&SubscriptionId, (&Subscription, &Key)> {
     let of = |(key, deployment)| {
         let subscriptions = &Says::handler(deployment).subscriptions;

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 
 use hostel_api::manifest::{self, Manifest};
 use hostel_api::unit::ByteSize;
+use hostel_event::destination::Destination;
 use hostel_event::handler::{Digest, Grants, Handler, Limits};
-use hostel_event::name::{HandlerName, QueueGroup, Tenant, Version};
+use hostel_event::name::{BucketName, HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::pattern::Pattern;
 use hostel_event::subscription::{Place, RetryPolicy, Subscription};
 
@@ -34,7 +35,12 @@ pub(super) fn handler(tenant: &Tenant, manifest: &Manifest) -> Result<Handler, R
         }
         subscriptions.push(subscription);
     }
-    let grants = Grants { publish: patterns_of(&manifest.publish)?, config: manifest.config.0.clone() };
+    let grants = Grants {
+        publish: patterns_of(&manifest.publish)?,
+        key_value: buckets_of(&manifest.keyvalue)?,
+        http: destinations_of(&manifest.http)?,
+        config: manifest.config.0.clone(),
+    };
     let limits = limits(&manifest.limits)?;
     Ok(Handler { tenant: tenant.clone(), name, version, digest, subscriptions, limits, grants })
 }
@@ -44,6 +50,20 @@ fn patterns_of(written: &[String]) -> Result<Vec<Pattern>, Refusal> {
         Pattern::new(text).map_err(|error| Refusal::name(&format!("publish[{at}]"), &error))
     };
     written.iter().enumerate().map(pattern).collect()
+}
+
+fn buckets_of(written: &[String]) -> Result<Vec<BucketName>, Refusal> {
+    let bucket = |(at, text): (usize, &String)| {
+        BucketName::new(text).map_err(|error| Refusal::name(&format!("keyvalue[{at}]"), &error))
+    };
+    written.iter().enumerate().map(bucket).collect()
+}
+
+fn destinations_of(written: &[String]) -> Result<Vec<Destination>, Refusal> {
+    let destination = |(at, text): (usize, &String)| {
+        Destination::parse(text).map_err(|error| Refusal::Manifest(format!("`http[{at}]`: {error}")))
+    };
+    written.iter().enumerate().map(destination).collect()
 }
 
 fn subscription(
@@ -118,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_written_is_taken() {
         let handler = read(
-            "name = 'hello'\nversion = '1.2'\npublish = ['a.>']\nconfig = { key = 'value' }\n\
+            "name = 'hello'\nversion = '1.2'\npublish = ['a.>']\nkeyvalue = ['totals']\nconfig = { key = 'value' }\n\
              limits = { memory = '1MiB', deadline = '250ms', log_lines = 3, log_bytes = '1KiB' }\n\
              [[subscriptions]]\npattern = 'a'\nqueue = 'q'\nconcurrency = 2\nwindow = 3\n\
              retry = { attempts = 1, backoff = '1ms', backoff_limit = '2ms' }",
@@ -127,6 +147,7 @@ mod tests {
         let expected = Limits { memory: 1 << 20, deadline: Duration::from_millis(250), log_lines: 3, log_bytes: 1024 };
         assert_eq!(handler.limits, expected);
         assert_eq!(handler.grants.config["key"], "value");
+        assert_eq!(handler.grants.key_value, [BucketName::new("totals").unwrap()]);
         let subscription = &handler.subscriptions[0];
         assert_eq!((subscription.concurrency, subscription.window), (2, 3));
         assert_eq!(subscription.queue.as_ref().unwrap().as_str(), "q");
@@ -156,6 +177,15 @@ mod tests {
         check(
             "name = 'hello'\npublish = ['a', 'b c']\nsubscriptions = [{ pattern = 'a' }]",
             "`publish[1]`: token `b c` of pattern `b c` is neither a name nor a whole `*` or `>`",
+        );
+        check(
+            "name = 'hello'\nhttp = ['a.example']\nsubscriptions = [{ pattern = 'a' }]",
+            "`http[0]`: `a.example` does not begin with https:// or http://; write for example \
+             `https://api.example.com`, `http://127.0.0.1:8080/hooks` or `GET,POST https://example.com`",
+        );
+        check(
+            "name = 'hello'\nkeyvalue = ['a/b']\nsubscriptions = [{ pattern = 'a' }]",
+            "`keyvalue[0]`: bucket `a/b` has '/' at byte 1; allowed are A-Z, a-z, 0-9, ., _ and -",
         );
         check(
             "name = 'hello'\nsubscriptions = [{ pattern = 'a' }]\nlimits = { deadline = '0s' }",

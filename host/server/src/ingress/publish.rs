@@ -123,9 +123,21 @@ fn message_headers(headers: &HeaderMap) -> Result<Headers, Failure> {
         }
         let value = str::from_utf8(value.as_bytes())
             .map_err(|_| Failure::new(Code::MalformedHeaders, format!("the value of header `{name}` is not UTF-8")))?;
-        carried.append(name.as_str(), value).map_err(|error| malformed(&error))?;
+        carried.append(&canonical(name.as_str()), value).map_err(|error| malformed(&error))?;
     }
     Ok(carried)
+}
+
+/// A name as people write it, `Content-Type`: HTTP does not tell case, and to go-micro, where the message may go on to,
+/// it matters. As Go's `CanonicalMIMEHeaderKey`.
+fn canonical(name: &str) -> String {
+    let mut begins = true;
+    let upper = |c: char| {
+        let c = if begins { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        begins = c == '-';
+        c
+    };
+    name.chars().map(upper).collect()
 }
 
 fn malformed(error: &HeaderError) -> Failure {
@@ -135,5 +147,20 @@ fn malformed(error: &HeaderError) -> Failure {
             failure.with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
         }
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_as_people_and_go_micro_write_them() {
+        let check = |name: &str, expected: &str| assert_eq!(canonical(name), expected);
+        check("content-type", "Content-Type");
+        check("x-trace", "X-Trace");
+        check("id", "Id");
+        check("MICRO-ID", "Micro-Id");
+        check("a--b-", "A--B-");
     }
 }

@@ -6,12 +6,14 @@ use log::Level;
 use crate::error::Advice;
 use crate::event::{Event, SettleError};
 use crate::host::millis;
+use crate::key_value::KeyValueError;
 use crate::logging;
 use crate::publish::{Message, PublishError};
 use crate::{Error, Result};
 
 use self::bindings::hostel::handler::{events, publisher, types};
 use self::bindings::wasi::config::store;
+use self::bindings::wasi::keyvalue::{atomics, store as key_value};
 use self::bindings::wasi::logging::logging as host_log;
 
 /// What wit-bindgen generates. Each attribute's export is a world of its own, so that a component exports `lifecycle`
@@ -27,6 +29,8 @@ pub mod bindings {
                 import hostel:handler/publisher@0.1.0;
                 import wasi:logging/logging@0.1.0-draft;
                 import wasi:config/store@0.2.0-rc.1;
+                import wasi:keyvalue/store@0.2.0-draft;
+                import wasi:keyvalue/atomics@0.2.0-draft;
                 export hostel:handler/subscriber@0.1.0;
             }
         ",
@@ -116,6 +120,54 @@ impl Delivery<'_> {
 pub(crate) fn publish(topic: &str, message: Message) -> std::result::Result<String, PublishError> {
     let Message { headers, body } = message;
     Ok(publisher::publish(topic, &types::Message { headers, body })?)
+}
+
+/// A bucket that the host lends.
+pub(crate) struct Bucket(key_value::Bucket);
+
+pub(crate) fn open_bucket(name: &str) -> std::result::Result<Bucket, KeyValueError> {
+    key_value::open(name).map(Bucket).map_err(|error| match error {
+        key_value::Error::AccessDenied => KeyValueError::Denied { bucket: name.to_owned() },
+        other => failed(other),
+    })
+}
+
+impl Bucket {
+    pub(crate) fn get(&self, key: &str) -> std::result::Result<Option<Vec<u8>>, KeyValueError> {
+        self.0.get(key).map_err(failed)
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), KeyValueError> {
+        self.0.set(key, value).map_err(failed)
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> std::result::Result<(), KeyValueError> {
+        self.0.delete(key).map_err(failed)
+    }
+
+    pub(crate) fn exists(&self, key: &str) -> std::result::Result<bool, KeyValueError> {
+        self.0.exists(key).map_err(failed)
+    }
+
+    pub(crate) fn increment(&self, key: &str, delta: u64) -> std::result::Result<u64, KeyValueError> {
+        atomics::increment(&self.0, key, delta).map_err(failed)
+    }
+
+    pub(crate) fn list_keys(
+        &self,
+        cursor: Option<u64>,
+    ) -> std::result::Result<(Vec<String>, Option<u64>), KeyValueError> {
+        let response = self.0.list_keys(cursor).map_err(failed)?;
+        Ok((response.keys, response.cursor))
+    }
+}
+
+fn failed(error: key_value::Error) -> KeyValueError {
+    KeyValueError::Failed(match error {
+        key_value::Error::NoSuchStore => "there is no such bucket".to_owned(),
+        key_value::Error::AccessDenied => "access denied".to_owned(),
+        key_value::Error::Other(why) => why,
+    })
 }
 
 pub(crate) fn config(key: &str) -> std::result::Result<Option<String>, String> {

@@ -2,13 +2,14 @@
 //! that tests run beside each other, and it refuses what the real host would refuse.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use log::Level;
 
 use crate::event::SettleError;
 use crate::host::millis;
+use crate::key_value::KeyValueError;
 use crate::publish::{Message, PublishError};
 use crate::testing::{Event, LogLine, Published};
 
@@ -18,7 +19,13 @@ pub(crate) struct Rules {
     pub(crate) config: BTreeMap<String, String>,
     /// By topic.
     pub(crate) refusals: BTreeMap<String, Refusal>,
+    /// What the buckets hold at the start.
+    pub(crate) buckets: Buckets,
+    pub(crate) denied_buckets: BTreeSet<String>,
 }
+
+/// Values by bucket and key.
+pub(crate) type Buckets = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 /// Makes the error with which a topic is refused. A function, because the error cannot be cloned.
 pub(crate) type Refusal = std::rc::Rc<dyn Fn() -> PublishError>;
@@ -30,6 +37,7 @@ pub(crate) struct Effects {
     pub(crate) logs: Vec<LogLine>,
     pub(crate) acked: bool,
     pub(crate) extended: Vec<Duration>,
+    pub(crate) buckets: Buckets,
 }
 
 struct Host {
@@ -52,7 +60,8 @@ impl Drop for Attached {
 
 /// Runs `work` with a host in this thread and returns what it did to it.
 pub(crate) fn attach<T>(rules: Rules, work: impl FnOnce() -> T) -> (T, Effects) {
-    let before = CURRENT.replace(Some(Host { rules, effects: Effects::default() }));
+    let effects = Effects { buckets: rules.buckets.clone(), ..Effects::default() };
+    let before = CURRENT.replace(Some(Host { rules, effects }));
     assert!(before.is_none(), "a handler cannot be run inside another");
     let _attached = Attached;
     let result = work();
@@ -139,6 +148,117 @@ pub(crate) fn publish(topic: &str, message: Message) -> Result<String, PublishEr
         Ok(id)
     };
     with_host(publish).unwrap_or_else(|| Err(PublishError::Failed(no_host())))
+}
+
+/// Keys in one answer, as in the host.
+const PAGE: usize = 1000;
+
+/// A bucket of the test's.
+pub(crate) struct Bucket(String);
+
+pub(crate) fn open_bucket(name: &str) -> Result<Bucket, KeyValueError> {
+    let open = |host: &mut Host| {
+        check_bucket(name).map_err(KeyValueError::Failed)?;
+        match host.rules.denied_buckets.contains(name) {
+            true => Err(KeyValueError::Denied { bucket: name.to_owned() }),
+            false => Ok(Bucket(name.to_owned())),
+        }
+    };
+    with_host(open).unwrap_or_else(|| Err(KeyValueError::Failed(no_host())))
+}
+
+impl Bucket {
+    /// Does something to what the bucket holds, once the key is found to be one.
+    fn with<T>(
+        &self,
+        key: &str,
+        work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> Result<T, String>,
+    ) -> Result<T, KeyValueError> {
+        check_key(key).map_err(KeyValueError::Failed)?;
+        with_host(|host| work(host.effects.buckets.entry(self.0.clone()).or_default()))
+            .unwrap_or_else(|| Err(no_host()))
+            .map_err(KeyValueError::Failed)
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+        self.with(key, |values| Ok(values.get(key).cloned()))
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+        self.with(key, |values| {
+            values.insert(key.to_owned(), value.to_owned());
+            Ok(())
+        })
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> Result<(), KeyValueError> {
+        self.with(key, |values| {
+            values.remove(key);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
+        self.with(key, |values| Ok(values.contains_key(key)))
+    }
+
+    pub(crate) fn increment(&self, key: &str, delta: u64) -> Result<u64, KeyValueError> {
+        self.with(key, |values| {
+            let number = match values.get(key) {
+                None => Some(0),
+                Some(value) => std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok()),
+            };
+            let number = number.ok_or_else(|| {
+                format!("the value of key `{key}` is not a number in decimal digits up to {}", u64::MAX)
+            })?;
+            let sum = number.checked_add(delta);
+            let sum = sum.ok_or_else(|| format!("the value of key `{key}` would be larger than {}", u64::MAX))?;
+            values.insert(key.to_owned(), sum.to_string().into_bytes());
+            Ok(sum)
+        })
+    }
+
+    /// A page. The cursor is how many keys were told before.
+    pub(crate) fn list_keys(&self, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
+        let told = cursor.and_then(|cursor| usize::try_from(cursor).ok()).unwrap_or(0);
+        let keys = with_host(|host| {
+            let values = host.effects.buckets.get(&self.0);
+            let all = values.into_iter().flat_map(BTreeMap::keys);
+            all.skip(told).take(PAGE).cloned().collect::<Vec<String>>()
+        });
+        let keys = keys.ok_or_else(|| KeyValueError::Failed(no_host()))?;
+        let next = (keys.len() == PAGE).then(|| u64::try_from(told + PAGE).unwrap_or(u64::MAX));
+        Ok((keys, next))
+    }
+}
+
+/// The host's rule for buckets: 1 to 63 bytes of `A-Z a-z 0-9 . _ -`.
+fn check_bucket(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("bucket is empty".to_owned());
+    }
+    if name.len() > 63 {
+        return Err(format!("bucket has {} bytes, more than 63", name.len()));
+    }
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match name.chars().find(|&c| !is_allowed(c)) {
+        Some(found) => Err(format!("bucket `{name}` has {found:?}; allowed are A-Z, a-z, 0-9, ., _ and -")),
+        None => Ok(()),
+    }
+}
+
+/// The host's rule for keys: 1 to 1,024 bytes without NUL.
+fn check_key(key: &str) -> Result<(), String> {
+    if key.is_empty() {
+        return Err("key is empty".to_owned());
+    }
+    if key.len() > 1024 {
+        return Err(format!("key has {} bytes, more than 1024", key.len()));
+    }
+    match key.find('\0') {
+        Some(at) => Err(format!("key has a NUL at byte {at}")),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn config(key: &str) -> Result<Option<String>, String> {

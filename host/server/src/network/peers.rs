@@ -1,0 +1,57 @@
+//! How peers are served, as the config says.
+
+use std::time::Duration;
+
+use hostel_api::problem::Code;
+use hostel_broker::http::client::{self, Client, Trust};
+use hostel_broker::http::courier;
+use hostel_broker::http::peers::Settings;
+use hostel_broker::http::selector::Selector;
+use hostel_event::name::Tenant;
+
+use crate::config::load::Mistake;
+use crate::config::{self, Config};
+
+/// What posts to peers.
+///
+/// # Errors
+/// The certificates that it is to trust cannot be read.
+pub(super) fn client(config: &config::Peers) -> Result<Client, Mistake> {
+    let roots = &config.certificate_authorities;
+    let settings = client::Settings {
+        connect_limit: config.connect_timeout.0,
+        answer_limit: config.request_timeout.0,
+        trust: Trust {
+            roots: (!roots.as_os_str().is_empty()).then(|| roots.clone()),
+            any_certificate: config.trust_any_certificate,
+        },
+        ..client::Settings::default()
+    };
+    Client::new(settings).map_err(|error| Mistake {
+        code: Code::BadConfigValue,
+        text: format!("`peers.certificate_authorities`: {}", super::chain(&error)),
+    })
+}
+
+/// How peers are found and served.
+pub(super) fn settings(config: &Config, tenant: Tenant) -> Settings {
+    let peers = &config.peers;
+    Settings {
+        nodes: peers.nodes,
+        // As long as a registration holds; it is also what a node that died is believed for.
+        gone_after: config.registry.ttl.0.max(Duration::from_secs(1)),
+        seed: rand::random(),
+        courier: courier::Settings {
+            concurrency: peers.concurrency,
+            selector: match peers.selector {
+                config::Selector::Random => Selector::Random,
+                config::Selector::RoundRobin => Selector::RoundRobin,
+                config::Selector::LeastLoaded => Selector::LeastLoaded,
+            },
+            retention: peers.retention.0,
+            hops: peers.hops,
+            ..courier::Settings::default()
+        },
+        ..Settings::new(tenant)
+    }
+}

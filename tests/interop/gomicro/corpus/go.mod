@@ -1,0 +1,3 @@
+module hostel.test/interop/gomicro/corpus
+
+go 1.26

@@ -1,0 +1,3 @@
+module hostel.test/protocol
+
+go 1.24
