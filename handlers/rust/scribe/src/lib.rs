@@ -11,7 +11,7 @@
 //! | `exists BUCKET KEY` | logs `true` or `false` |
 //! | `increment BUCKET KEY n` | logs the sum |
 //! | `keys BUCKET` | logs how many keys there are, the first and the last |
-//! | `publish TEXT` | publishes on `scribe.out` |
+//! | `publish TEXT` | publishes on `scribe.out`, or where config `out` says |
 //! | `ack` | acknowledges early |
 //! | `first LINE` | does the line in the first attempt only |
 //! | `sleep n` | blocks for n ms |
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use hostel::{Event, Message, key_value};
 
-/// The one topic that the manifest allows.
+/// The one topic that the manifest allows as it is.
 const OUT: &str = "scribe.out";
 
 /// Does what the lines say.
@@ -42,7 +42,7 @@ fn handle(event: Event) -> hostel::Result {
             ["retry"] => return Err(hostel::retry("retried on demand")),
             ["reject"] => return Err(hostel::reject("rejected on demand")),
             ["trap"] => std::process::abort(),
-            ["publish", ..] => tell(publish(line.trim_start_matches("publish ").as_bytes())),
+            ["publish", ..] => tell(publish(line.strip_prefix("publish ").unwrap_or(line).as_bytes())),
             _ => tell(answer(&words)),
         }
     }
@@ -57,7 +57,8 @@ fn tell(answer: hostel::Result<String>) {
 }
 
 fn publish(body: &[u8]) -> hostel::Result<String> {
-    Ok(hostel::publish_message(OUT, Message::new(body)).map(|_| "published".to_owned())?)
+    let topic = hostel::config("out")?.unwrap_or_else(|| OUT.to_owned());
+    Ok(hostel::publish_message(&topic, Message::new(body)).map(|_| "published".to_owned())?)
 }
 
 fn answer(words: &[&str]) -> hostel::Result<String> {
