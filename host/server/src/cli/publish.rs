@@ -53,7 +53,7 @@ pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Fai
     }
     let body = read_body(&arguments).await?;
     let Arguments { topic, headers, id, wait, timeout, json, .. } = arguments;
-    let publication = Publication { topic, id, headers, body };
+    let publication = typed(Publication { topic, id, headers, body });
     if wait {
         let view = client.publish_and_wait(&publication, timeout.0).await?;
         if json {
@@ -77,6 +77,19 @@ pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Fai
         output::talk(&format!("published to {}", text::counted(view.subscriptions, "subscription")));
     }
     Ok(())
+}
+
+/// Says of JSON that it is JSON, unless a header says what it is. go-micro's subscribers choose their codec by that, and
+/// without it take a body for protobuf.
+fn typed(mut publication: Publication) -> Publication {
+    let is_told = publication.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let begins = publication.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    // A bare word or number is JSON as well, and more often meant as text.
+    let looks_like_it = matches!(begins, Some(b'{' | b'['));
+    if !is_told && looks_like_it && serde_json::from_slice::<serde::de::IgnoredAny>(&publication.body).is_ok() {
+        publication.headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+    }
+    publication
 }
 
 async fn read_body(arguments: &Arguments) -> Result<Bytes, Failure> {
@@ -164,6 +177,21 @@ mod tests {
                 }],
                 log_cut: 0,
             }],
+        }
+    }
+
+    #[test]
+    fn json_is_called_json_and_nothing_else_is() {
+        let told = |headers: &[(&str, &str)], body: &'static str| {
+            let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let publication = Publication { headers, body: body.into(), ..Publication::default() };
+            typed(publication).headers.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[], " {\"a\": 1}"), ["application/json"]);
+        assert_eq!(told(&[], "[1]"), ["application/json"]);
+        assert_eq!(told(&[("content-type", "text/x")], "{}"), ["text/x"]);
+        for body in ["", "hello", "7", "\"text\"", "{not json", "{}{}"] {
+            assert!(told(&[], body).is_empty(), "{body}");
         }
     }
 

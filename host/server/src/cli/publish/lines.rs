@@ -93,7 +93,7 @@ async fn send_all(
         if let Some(body) = line {
             number += 1;
             if !body.is_empty() {
-                let publication = Publication { body: body.into(), ..plan.template.clone() };
+                let publication = super::typed(Publication { body: body.into(), ..plan.template.clone() });
                 let (client, wait, number) = (client.clone(), plan.wait, number);
                 flights.spawn(async move { (number, send(&client, &publication, wait).await) });
             }
