@@ -83,6 +83,10 @@ impl Outgoing {
         } else {
             exchange(TokioIo::new(stream), request, (options, room)).await?
         };
+        let announced = response.body().size_hint().lower();
+        if announced > limit {
+            return Err(Error::HttpResponseBodySize(Some(announced)));
+        }
         let pause = options.between_bytes_timeout;
         let response = response.map(|body| {
             Bounded::new(body.map_err(Error::from), limit, Error::HttpResponseBodySize).within(pause).boxed_unsync()
@@ -197,9 +201,8 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Bounded<B> {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
-            let has_paused = |(_, sleep): &mut (Duration, Pin<Box<tokio::time::Sleep>>)| {
-                sleep.as_mut().poll(context).is_ready()
-            };
+            let has_paused =
+                |(_, sleep): &mut (Duration, Pin<Box<tokio::time::Sleep>>)| sleep.as_mut().poll(context).is_ready();
             if this.pause.as_mut().is_some_and(has_paused) {
                 return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::BodyError;
+use crate::http::HttpError;
 use crate::key_value::KeyValueError;
 use crate::publish::PublishError;
 
@@ -15,7 +16,7 @@ pub type Result<T = ()> = std::result::Result<T, Error>;
 ///
 /// Made by [`reject`], by [`retry`], or by `?` from any [`std::error::Error`]. Such an error is a retry, and its text
 /// is that of the error and of its sources, joined by `: `. Only a [`BodyError`], a [`PublishError`] and a
-/// [`KeyValueError`] say themselves what should become of the event, also where they are the source of another error.
+/// [`KeyValueError`] and an [`HttpError`] say themselves what should become of the event, also where they are the source of another error.
 ///
 /// Like `anyhow::Error` it is no `std::error::Error` itself, or `?` could not take every error there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +124,8 @@ fn own_advice(error: &(dyn StdError + 'static)) -> Option<Advice> {
         return Some(Advice::Reject);
     }
     let published = error.downcast_ref().map(PublishError::advice);
-    published.or_else(|| error.downcast_ref().map(KeyValueError::advice))
+    let kept = || error.downcast_ref().map(KeyValueError::advice);
+    published.or_else(kept).or_else(|| error.downcast_ref().map(HttpError::advice))
 }
 
 /// The texts of a chain of errors. Many errors end their text with that of their source: it is not said twice.

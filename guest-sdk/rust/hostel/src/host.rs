@@ -7,13 +7,19 @@ use std::time::Duration;
 mod component;
 #[cfg(not(target_family = "wasm"))]
 mod double;
+#[cfg(target_family = "wasm")]
+mod http;
 
 #[cfg(target_family = "wasm")]
 pub(crate) use component::{Bucket, Delivery, config, log, open_bucket, publish};
 #[cfg(target_family = "wasm")]
 pub use component::{bindings, handle, init};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use double::{Bucket, Delivery, Effects, Rules, attach, config, find_header, log, open_bucket, publish};
+pub(crate) use double::{
+    Bucket, Delivery, Effects, Rules, attach, config, find_header, log, open_bucket, publish, send,
+};
+#[cfg(target_family = "wasm")]
+pub(crate) use http::send;
 
 /// Whole milliseconds, rounded up so that a short wait does not become none; the most there are for what is longer.
 pub(crate) fn millis(time: Duration) -> u64 {

@@ -44,6 +44,7 @@
 //! | [`retry("…")`](retry), perhaps with [`after`](Error::after) | attempted again, until the attempts are used up |
 //! | `?` on a [`BodyError`] | rejected: the same body will be as wrong next time |
 //! | `?` on a [`PublishError`] or a [`KeyValueError`](key_value::KeyValueError) | see there: rejected or attempted again |
+//! | `?` on an [`HttpError`](http::HttpError) | see there: rejected or attempted again |
 //! | `?` on any other error | attempted again |
 //! | a panic, no answer before the deadline, too much memory | attempted again |
 //!
@@ -54,9 +55,9 @@
 //! lines of one delivery as the manifest's `[limits]` say.
 //!
 //! # What is deliberately absent
-//! Outgoing HTTP: the contract names it, and bindings of one's own for the standard WASI interface work beside this
-//! crate. Async: one instance handles one event at a time.
+//! Async: one instance handles one event at a time.
 
+pub mod http;
 pub mod key_value;
 pub mod testing;
 

@@ -29,6 +29,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::host::{self, Delivery, Effects, Rules};
+use crate::http::{Request, Response};
 use crate::publish::PublishError;
 use crate::{Result, logging};
 
@@ -73,6 +74,8 @@ pub struct Run {
     /// What the buckets hold at its end, by bucket and key. A host with atomic effects keeps what it wrote only if the
     /// event was acknowledged.
     pub buckets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// The HTTP requests that it sent, in order.
+    pub requests: Vec<Request>,
 }
 
 /// An event that a handler published.
@@ -193,6 +196,13 @@ impl Host {
         self
     }
 
+    /// With an answer to requests for a URL, whatever their method. A request for another URL fails.
+    #[must_use]
+    pub fn respond(mut self, url: impl Into<String>, response: Response) -> Self {
+        self.rules.responses.insert(url.into(), response);
+        self
+    }
+
     /// With a bucket that the handler may not open. Without this it may open any.
     #[must_use]
     pub fn deny_bucket(mut self, bucket: impl Into<String>) -> Self {
@@ -245,8 +255,8 @@ impl Host {
     fn attach(&self, work: impl FnOnce() -> Result) -> Run {
         logging::install();
         let (result, effects) = host::attach(self.rules.clone(), work);
-        let Effects { published, logs, acked, extended, buckets } = effects;
-        Run { result, published, logs, acked, extended, buckets }
+        let Effects { published, logs, acked, extended, buckets, requests } = effects;
+        Run { result, published, logs, acked, extended, buckets, requests }
     }
 }
 

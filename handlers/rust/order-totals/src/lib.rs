@@ -61,8 +61,6 @@ impl Total {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
-
     use hostel::testing::{Event, Host};
     use serde_json::{Value, json};
 

@@ -58,8 +58,7 @@ impl WasiHttpHooks for Hooks {
             Ok(origin) => origin,
             Err(error) => return Box::new(std::future::ready(Err(error))),
         };
-        let (handler, log, outgoing) =
-            (Arc::clone(&self.handler), Arc::clone(&self.log), Arc::clone(&self.outgoing));
+        let (handler, log, outgoing) = (Arc::clone(&self.handler), Arc::clone(&self.log), Arc::clone(&self.outgoing));
         Box::new(async move {
             let allows = |address: IpAddr| {
                 let is_allowed = may_connect(&handler.grants.http, &origin, address);

@@ -31,6 +31,7 @@ pub mod bindings {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:keyvalue/store@0.2.0-draft;
                 import wasi:keyvalue/atomics@0.2.0-draft;
+                import wasi:http/outgoing-handler@0.2.12;
                 export hostel:handler/subscriber@0.1.0;
             }
         ",

@@ -9,6 +9,7 @@ use log::Level;
 
 use crate::event::SettleError;
 use crate::host::millis;
+use crate::http::{HttpError, Request, Response};
 use crate::key_value::KeyValueError;
 use crate::publish::{Message, PublishError};
 use crate::testing::{Event, LogLine, Published};
@@ -22,6 +23,8 @@ pub(crate) struct Rules {
     /// What the buckets hold at the start.
     pub(crate) buckets: Buckets,
     pub(crate) denied_buckets: BTreeSet<String>,
+    /// By URL.
+    pub(crate) responses: BTreeMap<String, Response>,
 }
 
 /// Values by bucket and key.
@@ -38,6 +41,7 @@ pub(crate) struct Effects {
     pub(crate) acked: bool,
     pub(crate) extended: Vec<Duration>,
     pub(crate) buckets: Buckets,
+    pub(crate) requests: Vec<Request>,
 }
 
 struct Host {
@@ -148,6 +152,20 @@ pub(crate) fn publish(topic: &str, message: Message) -> Result<String, PublishEr
         Ok(id)
     };
     with_host(publish).unwrap_or_else(|| Err(PublishError::Failed(no_host())))
+}
+
+/// Answers as the test says, whatever the method.
+pub(crate) fn send(request: Request) -> Result<Response, HttpError> {
+    let answer = |host: &mut Host| {
+        let missing = || {
+            let url = &request.url;
+            HttpError::Failed(format!("the test has no answer for `{url}`; give one with `testing::Host::respond`"))
+        };
+        let answer = host.rules.responses.get(&request.url).cloned().ok_or_else(missing);
+        host.effects.requests.push(request);
+        answer
+    };
+    with_host(answer).unwrap_or_else(|| Err(HttpError::Failed(no_host())))
 }
 
 /// Keys in one answer, as in the host.
