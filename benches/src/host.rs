@@ -74,6 +74,7 @@ impl Host {
         let window = std::num::NonZeroU32::new(WINDOW);
         let manifest = Manifest {
             keyvalue: Vec::new(),
+            http: Vec::new(),
             name: "hello".to_owned(),
             version: "1".to_owned(),
             component: digest,

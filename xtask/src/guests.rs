@@ -1,58 +1,149 @@
-//! `cargo xtask guests`: compiles the sample handlers to components and puts them where their manifests look.
+//! `cargo xtask guests`: compiles the sample handlers to components and puts them where their manifests look. Each
+//! language has a file of its own; this one answers for what they share.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use clap::{Args, ValueEnum};
 
+use self::component::Wrapper;
 use crate::process;
 use crate::repository::{self, shown};
-use crate::setup::Ready;
+use crate::setup;
+
+mod c;
+mod component;
+mod fresh;
+mod go;
+mod javascript;
+mod python;
+mod rust;
+
+pub(crate) use self::rust::{build, build_host};
 
 /// A handler's name and its component.
 pub(crate) type Guests = BTreeMap<String, PathBuf>;
 
-/// Compiles every handler below `handlers/rust`.
-pub(crate) fn build(ready: &Ready) -> Result<Guests> {
-    let workspace = repository::root().join("handlers/rust");
-    let folders = handler_folders(&workspace)?;
-    let mut command = ready.toolchain.cargo_build();
-    command
-        .args(["--release", "--locked", "--workspace", "--manifest-path"])
-        .arg(workspace.join("Cargo.toml"))
-        // Apart from the host's: another profile and perhaps another compiler.
-        .env("CARGO_TARGET_DIR", repository::target().join("guests-build"));
-    let built = artifacts(&mut command, ".wasm")?;
-
-    let target = repository::guests();
-    fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
-    let mut guests = Guests::new();
-    for (name, folder) in folders {
-        let Some((_, component)) = built.iter().find(|(package, _)| package.starts_with(&folder)) else {
-            bail!("`{}` made no component; does its Cargo.toml say `crate-type = [\"cdylib\"]`?", shown(&folder));
-        };
-        // Under cargo's own name for it, `student_registrations.wasm`: that is what an author finds without this chore.
-        let path = target.join(component.file_name().unwrap_or(name.as_ref()));
-        let bytes = place(component, &path)?;
-        println!("{name}: {} KiB in {}", bytes.div_ceil(1024), shown(&path));
-        guests.insert(name, path);
-    }
-    Ok(guests)
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only these languages; all unless given.
+    languages: Vec<Language>,
 }
 
-/// Compiles the host and returns the binary's path.
-pub(crate) fn build_host() -> Result<PathBuf> {
-    let mut command = process::cargo();
-    // `cargo test --workspace` turns on what any test needs of a dependency, and `--package hostel-server` would not:
-    // anyhow and tokio would differ, and wasmtime above them be compiled twice, for minutes. One small test beside the
-    // binary makes cargo choose as it does there.
-    command.args(["build", "--locked", "--workspace", "--bin", "hostel", "--test", "tidy"]);
-    let built = artifacts(&mut command, "/hostel")?;
-    built.into_iter().map(|(_, path)| path).next().context("cargo built no program called `hostel`")
+/// A language that sample handlers are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    Rust,
+    Javascript,
+    Typescript,
+    Python,
+    Go,
+    C,
+}
+
+/// How a language's handlers were built.
+pub(crate) enum Built {
+    /// All of them.
+    All,
+    /// None, for want of a tool; says what is missing and the command that installs it.
+    Skipped(String),
+}
+
+impl Language {
+    /// Those whose tools a machine may lack.
+    pub(crate) const OTHERS: [Self; 5] = [Self::Javascript, Self::Typescript, Self::Python, Self::Go, Self::C];
+
+    /// Its name, and that of its folder below `handlers`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Javascript => "javascript",
+            Self::Typescript => "typescript",
+            Self::Python => "python",
+            Self::Go => "go",
+            Self::C => "c",
+        }
+    }
+
+    fn handlers(self) -> Result<BTreeMap<String, PathBuf>> {
+        handler_folders(&repository::root().join("handlers").join(self.name()))
+    }
+
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Rust => Ok(()),
+            Self::Javascript | Self::Typescript => javascript::check(),
+            Self::Python => python::check(),
+            Self::Go => go::check(),
+            Self::C => c::check(),
+        }
+    }
+}
+
+/// Builds what was asked for. Without the tools of a language that was named it fails; of others it says so.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let all = options.languages.is_empty();
+    if all || options.languages.contains(&Language::Rust) {
+        build(&setup::run()?)?;
+    }
+    for language in Language::OTHERS {
+        if !all && !options.languages.contains(&language) {
+            continue;
+        }
+        match build_other(language)? {
+            Built::Skipped(reason) if all => println!("SKIPPED: handlers in {}: {reason}", language.name()),
+            Built::Skipped(reason) => bail!("cannot build the handlers in {}: {reason}", language.name()),
+            Built::All => {}
+        }
+    }
+    Ok(())
+}
+
+/// Builds the handlers of a language other than Rust into `target/guests/<language>/<name>.wasm`.
+pub(crate) fn build_other(language: Language) -> Result<Built> {
+    if let Err(error) = language.check() {
+        return Ok(Built::Skipped(format!("{error:#}")));
+    }
+    let target = repository::guests().join(language.name());
+    fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
+    for (name, folder) in language.handlers()? {
+        let path = target.join(&name).with_extension("wasm");
+        match language {
+            Language::Rust => bail!("Rust's handlers are built together"),
+            Language::Javascript | Language::Typescript => javascript::build(&folder, &path)?,
+            Language::Python => python::build(&folder, &path)?,
+            Language::Go => drop(place(&go::build(&folder, &Wrapper::build()?)?, &path)?),
+            Language::C => drop(place(&c::build(&folder, &Wrapper::build()?)?, &path)?),
+        }
+        let bytes = fs::metadata(&path).with_context(|| format!("no component at `{}`", shown(&path)))?.len();
+        println!("{}/{name}: {} KiB in {}", language.name(), bytes.div_ceil(1024), shown(&path));
+    }
+    Ok(Built::All)
+}
+
+/// Runs the unit tests of a language's SDK and handlers. Not without its tools.
+pub(crate) fn test_other(language: Language) -> Result<()> {
+    let mut commands: Vec<Command> = match language {
+        Language::Rust => bail!("Rust's tests are cargo's"),
+        Language::Javascript => vec![javascript::test_sdk()?],
+        Language::Python => vec![python::test(&repository::root().join("guest-sdk/python/tests"))],
+        Language::Go => vec![go::test(&repository::root().join("guest-sdk/go"))],
+        Language::C => vec![c::test(&repository::root().join("guest-sdk/c"))?],
+        Language::Typescript => Vec::new(),
+    };
+    for folder in language.handlers()?.values() {
+        commands.push(match language {
+            Language::Javascript | Language::Typescript => javascript::test(folder)?,
+            Language::Python => python::test(folder),
+            Language::Go => go::test(folder),
+            Language::C => c::test(folder)?,
+            Language::Rust => continue,
+        });
+    }
+    commands.iter_mut().try_for_each(process::run)
 }
 
 fn handler_folders(workspace: &Path) -> Result<BTreeMap<String, PathBuf>> {
@@ -68,31 +159,6 @@ fn handler_folders(workspace: &Path) -> Result<BTreeMap<String, PathBuf>> {
         bail!("`{}` holds no folder with a handler.toml", shown(workspace));
     }
     Ok(folders)
-}
-
-/// Runs a cargo build and returns, for each file it made or found fresh whose name ends so, the folder of its package
-/// and its path.
-fn artifacts(command: &mut Command, ending: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
-    println!("$ {}", process::shown(command));
-    command.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot start `{}`", process::shown(command)))?;
-    let mut found = Vec::new();
-    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-        let message: Value = serde_json::from_str(&line?).context("cargo wrote something other than JSON")?;
-        found.extend(artifact(&message, ending));
-    }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("`{}` ended with {status}", process::shown(command));
-    }
-    Ok(found)
-}
-
-fn artifact(message: &Value, ending: &str) -> Option<(PathBuf, PathBuf)> {
-    let files = message.get("filenames")?.as_array()?;
-    let path = files.iter().filter_map(Value::as_str).find(|file| file.ends_with(ending))?;
-    let manifest = Path::new(message.get("manifest_path")?.as_str()?);
-    Some((manifest.parent()?.to_owned(), path.into()))
 }
 
 /// Copies a component to its place unless it is there already, and returns its size. The copy appears at once and
@@ -112,19 +178,6 @@ fn place(component: &Path, path: &Path) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_artifact_is_known_by_its_package_folder() {
-        let message = serde_json::json!({
-            "reason": "compiler-artifact",
-            "manifest_path": "/r/handlers/rust/hello/Cargo.toml",
-            "filenames": ["/t/release/hello.d", "/t/release/hello.wasm"],
-        });
-        let expected = (PathBuf::from("/r/handlers/rust/hello"), PathBuf::from("/t/release/hello.wasm"));
-        assert_eq!(artifact(&message, ".wasm"), Some(expected));
-        assert_eq!(artifact(&message, ".so"), None);
-        assert_eq!(artifact(&serde_json::json!({"reason": "build-finished"}), ".wasm"), None);
-    }
 
     #[test]
     fn a_component_is_placed_whole_and_only_when_it_differs() {

@@ -30,8 +30,8 @@ struct Cli {
 enum Chore {
     /// Makes ready what guests and tests need, and says which way it took.
     Setup,
-    /// Builds every sample handler into `target/guests/<name>.wasm`.
-    Guests,
+    /// Builds the sample handlers into `target/guests`, in Rust and every language whose tools are here.
+    Guests(guests::Options),
     /// Starts a host, deploys the samples and shows real events being handled.
     Demo(demo::Options),
     /// Measures the host against its limits and prints a table.
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Setup => setup::run().map(|_| ExitCode::SUCCESS),
-        Chore::Guests => guests::build(&setup::run()?).map(|_| ExitCode::SUCCESS),
+        Chore::Guests(options) => guests::run(&options).map(|()| ExitCode::SUCCESS),
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Test(options) => test::run(&options),

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::guests::{self, Built, Language};
 use crate::process::{self, cargo};
 use crate::repository;
 use crate::setup::{self, Ready};
-use crate::{guests, table};
+use crate::table;
 
 use count::Counts;
 
@@ -51,6 +52,7 @@ struct Step {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut steps = Steps(Vec::new());
     let host = build(&mut steps);
+    languages(&mut steps);
     checks(&mut steps, options);
     tests(&mut steps, options, host);
     dependencies(&mut steps, options);
@@ -143,6 +145,43 @@ fn build(steps: &mut Steps) -> Option<PathBuf> {
     };
     let host = steps.run("host", guests::build_host);
     guests.and(host)
+}
+
+/// Builds and tests the handlers in languages whose tools a machine may lack. A whole host is tested with what was made.
+fn languages(steps: &mut Steps) {
+    for language in Language::OTHERS {
+        let built = steps.step(build_name(language), || {
+            Ok(match guests::build_other(language)? {
+                Built::All => (true, Ended::Passed(Counts::default())),
+                Built::Skipped(reason) => (false, Ended::Skipped(reason)),
+            })
+        });
+        if built == Some(true) {
+            steps.run(test_name(language), || guests::test_other(language));
+        }
+    }
+}
+
+const fn build_name(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "guests",
+        Language::Javascript => "guests: JavaScript",
+        Language::Typescript => "guests: TypeScript",
+        Language::Python => "guests: Python",
+        Language::Go => "guests: Go",
+        Language::C => "guests: C",
+    }
+}
+
+const fn test_name(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "tests: handlers",
+        Language::Javascript => "tests: SDK, handlers in JavaScript",
+        Language::Typescript => "tests: handlers in TypeScript",
+        Language::Python => "tests: SDK, handlers in Python",
+        Language::Go => "tests: SDK, handlers in Go",
+        Language::C => "tests: SDK, handlers in C",
+    }
 }
 
 fn checks(steps: &mut Steps, options: &Options) {

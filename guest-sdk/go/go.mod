@@ -1,0 +1,3 @@
+module hostel.dev/go
+
+go 1.24
