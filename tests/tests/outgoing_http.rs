@@ -181,7 +181,7 @@ async fn a_name_that_leads_to_this_machine_is_denied_unless_the_address_is_named
     let port = server.address.port();
     // A name to the manifest and an address to the system's resolver, which reads it as 127.0.0.1.
     let name = format!("http://127.1:{port}");
-    let host = fetching(&[name.clone()], |_| ()).await;
+    let host = fetching(std::slice::from_ref(&name), |_| ()).await;
     let (reason, notes) = refused(&host, &asking(&name)).await;
     assert!(reason.contains("was denied"), "{reason}");
     let note = format!(

@@ -250,7 +250,8 @@ mod tests {
         let served = Served::read(files.clone(), &provider()).unwrap();
         let shown = || served.key().cert.first().unwrap().to_vec();
         let first = shown();
-        let later = |seconds| SystemTime::now() + Duration::from_secs(seconds);
+        let written = fs::metadata(&files.certificate).unwrap().modified().unwrap();
+        let later = |seconds| written + Duration::from_secs(seconds);
         let renew = |text: (&str, &str), at: SystemTime| {
             for (path, text) in [(&files.certificate, text.0), (&files.key, text.1)] {
                 fs::write(path, text).unwrap();

@@ -38,11 +38,11 @@ fn a_refusal_says_what_is_wrong() {
     check(
         r#"(component
             (import "wasi:keyvalue/batch@0.2.0-draft" (instance))
-            (import "wasi:http/outgoing-handler@0.2.12" (instance))
+            (import "wasi:http/incoming-handler@0.2.12" (instance))
             (import "wasi:cli/stdout@0.3.0" (instance))
             (instance $it) (export "hostel:handler/subscriber@0.1.0" (instance $it)))"#,
         "component imports what this host does not offer: `wasi:keyvalue/batch@0.2.0-draft`, \
-         `wasi:http/outgoing-handler@0.2.12`, `wasi:cli/stdout@0.3.0` (this host has version 0.2.12)",
+         `wasi:http/incoming-handler@0.2.12`, `wasi:cli/stdout@0.3.0` (this host has version 0.2.12)",
     );
 }
 
