@@ -246,7 +246,7 @@ mod tests {
             let found = may_connect(&list, &origin(to), address.parse().unwrap());
             assert_eq!(found, expected, "{destinations:?} {to} {address}");
         };
-        check(&["http://a.example"], "http://a.example", "1.1.1.1", true);
+        check(&["http://a.example"], "http://a.example", &IpAddr::from([1, 1, 1, 1]).to_string(), true);
         check(&["http://a.example"], "http://a.example", "2606:4700::1", true);
         let special = [
             "127.0.0.1",
