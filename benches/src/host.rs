@@ -7,14 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use hostel_api::client::{Client, Target};
-use hostel_api::manifest::{Limits, Manifest, Settings, Subscription};
+use hostel_api::manifest::Manifest;
 
 use crate::scale::Scale;
-use crate::work;
 
 /// Between two looks at how many events are acknowledged. Short against a round, long against what a look costs.
 const LOOK: Duration = Duration::from_millis(1);
@@ -34,13 +33,22 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a host with its defaults and waits until it listens.
     pub(crate) fn start(program: &Path) -> Result<Self> {
+        Self::start_with(program, "")
+    }
+
+    /// Starts a host with this `hostel.toml` and waits until it listens.
+    pub(crate) fn start_with(program: &Path, config: &str) -> Result<Self> {
         let data = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let file = data.path().join("hostel.toml");
+        std::fs::write(&file, config).with_context(|| format!("cannot write `{}`", file.display()))?;
         let mut command = Command::new(program);
         command
             .env_clear()
             .args(["serve", "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
+            .arg("--config")
+            .arg(file)
             .arg("--data-dir")
-            .arg(data.path())
+            .arg(data.path().join("data"))
             .current_dir(data.path())
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
@@ -65,24 +73,24 @@ impl Host {
         Ok(Self { child, ingress, client: Client::new(&target)?, _data: data })
     }
 
-    /// Deploys the component as the only handler.
-    pub(crate) async fn deploy(&self, component: &Path) -> Result<()> {
+    /// What asks the host.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Deploys the component as the only handler, of what a pattern matches.
+    pub(crate) async fn deploy(&self, component: &Path, pattern: &str) -> Result<()> {
         let bytes =
             std::fs::read(component).with_context(|| format!("cannot read component `{}`", component.display()))?;
         let digest = format!("sha256:{}", hostel_runtime::digest(&bytes));
         self.client.put_component(&digest, bytes.into()).await?;
-        let window = std::num::NonZeroU32::new(WINDOW);
-        let manifest = Manifest {
-            keyvalue: Vec::new(),
-            http: Vec::new(),
-            name: "hello".to_owned(),
-            version: "1".to_owned(),
-            component: digest,
-            publish: Vec::new(),
-            subscriptions: vec![Subscription { pattern: work::PATTERN.to_owned(), window, ..Subscription::default() }],
-            limits: Limits::default(),
-            config: Settings::default(),
-        };
+        // As JSON, in which what is not said is the host's default.
+        let manifest: Manifest = serde_json::from_value(json!({
+            "name": "hello",
+            "version": "1",
+            "component": digest,
+            "subscriptions": [{ "pattern": pattern, "window": WINDOW }],
+        }))?;
         self.client.deploy(&manifest).await?;
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Compiled {
         let bytes =
             std::fs::read(component).with_context(|| format!("cannot read component `{}`", component.display()))?;
         let data = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let clock: Arc<dyn Clock> = Arc::new(MachineClock { started: Instant::now() });
+        let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
         let settings = hostel_runtime::Settings::new(data.path().join("cache"));
         let runtime = Runtime::new(&settings, Arc::clone(&clock))?;
         let component = runtime.load(&bytes)?;
@@ -223,7 +223,8 @@ impl Rig {
     }
 }
 
-fn publication(tenant: &Tenant) -> Result<Publication> {
+/// The event's message for a tenant.
+pub(crate) fn publication(tenant: &Tenant) -> Result<Publication> {
     let mut headers = Headers::new();
     headers.append("content-type", work::CONTENT_TYPE)?;
     let message = Message { headers, body: work::body() };
@@ -326,8 +327,14 @@ impl EarlyAck for Nothing {
 }
 
 /// The machine's clocks.
-struct MachineClock {
+pub(crate) struct MachineClock {
     started: Instant,
+}
+
+impl MachineClock {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now() }
+    }
 }
 
 impl Clock for MachineClock {

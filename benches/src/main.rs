@@ -1,8 +1,10 @@
 //! `bench`: measures what the host does in one run, each figure against a limit that is measured in the same rounds.
 //!
-//! `bench run` prints a Markdown table. What the rows are stands in [`in_process`] and [`over_http`]; how they are
-//! measured in [`round`] and [`statistics`].
+//! `bench run` prints Markdown tables. What the rows are stands in [`in_process`], [`over_http`], [`neighbours`],
+//! [`store`] and [`gomicro`]; how they are measured in [`round`] and [`statistics`]. What cannot be measured here is
+//! said on standard error and below the tables.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,15 +16,19 @@ use report::Report;
 use scale::Scale;
 
 mod bare;
+mod gomicro;
 mod host;
 mod in_process;
+mod jetstream;
 mod load;
 mod machine;
+mod neighbours;
 mod over_http;
 mod report;
 mod round;
 mod scale;
 mod statistics;
+mod store;
 mod work;
 
 /// Measures the host against its limits.
@@ -40,6 +46,17 @@ enum Command {
     /// Serves as the limit of the HTTP rows; `run` starts it.
     #[command(name = bare::COMMAND, hide = true)]
     BareHyper,
+    /// Tells what memory so many remote nodes take; `run` starts it.
+    #[command(name = neighbours::COMMAND, hide = true)]
+    RemoteNodes {
+        nodes: usize,
+        /// Whether events go to them.
+        #[arg(long)]
+        served: bool,
+    },
+    /// Measures beside go-micro in a network namespace; `run` starts it there.
+    #[command(name = gomicro::COMMAND, hide = true)]
+    GoMicro(Run),
 }
 
 #[derive(Args)]
@@ -66,6 +83,8 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(options) => run(&options),
         Command::BareHyper => bare::serve(),
+        Command::RemoteNodes { nodes, served } => neighbours::tell(nodes, served),
+        Command::GoMicro(options) => beside_go_micro(&options),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,13 +98,23 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
 fn run(options: &Run) -> Result<()> {
     let machine = Machine::look();
-    let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
-    let scale = Scale { only: options.only.clone(), ..scale };
-    let (mut measured, mut rows) = in_process::measure(&options.component, &scale)?;
-    let (more, more_rows) = over_http::measure(&options.hostel, &options.component, &scale)?;
-    measured.extend(more);
-    rows.extend(more_rows);
-    let notes = notes(&machine, options.quick);
+    let scale = options.scale();
+    let mut skipped = Vec::new();
+    let mut groups = vec![
+        in_process::measure(&options.component, &scale)?,
+        over_http::measure(&options.hostel, &options.component, &scale)?,
+        neighbours::measure(&scale)?,
+        store::measure(&scale, &mut skipped)?,
+    ];
+    groups.push(gomicro::measure(&options.arguments(), &scale, &mut skipped)?);
+    let (mut measured, mut rows) = (Vec::new(), Vec::new());
+    for (more, more_rows) in groups {
+        measured.extend(more);
+        rows.extend(more_rows);
+    }
+    skipped.iter().for_each(|skipped| warn(skipped));
+    let mut notes = notes(&machine, options.quick);
+    notes.extend(skipped.iter().map(|skipped| format!("SKIPPED: {skipped}")));
     if rows.is_empty() {
         bail!("no row has `{}` in its name", options.only.as_deref().unwrap_or_default());
     }
@@ -95,6 +124,39 @@ fn run(options: &Run) -> Result<()> {
         std::fs::write(path, report.json()?).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     Ok(())
+}
+
+/// The part of a run that is inside a namespace. Its figures go to the part that is outside.
+#[expect(clippy::print_stdout, reason = "whoever starts this reads it")]
+fn beside_go_micro(options: &Run) -> Result<()> {
+    let measured = gomicro::measure_inside(&options.hostel, &options.component, &options.scale())?;
+    println!("{}", serde_json::to_string(&measured)?);
+    Ok(())
+}
+
+impl Run {
+    fn scale(&self) -> Scale {
+        let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
+        Scale { only: self.only.clone(), ..scale }
+    }
+
+    /// What to give this program so that it reads the same options.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            vec!["--hostel".into(), self.hostel.clone().into(), "--component".into(), self.component.clone().into()];
+        if self.quick {
+            arguments.push("--quick".into());
+        }
+        if let Some(only) = &self.only {
+            arguments.extend(["--only".into(), only.into()]);
+        }
+        arguments
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what was not measured is to be heard")]
+fn warn(skipped: &str) {
+    eprintln!("SKIPPED: {skipped}");
 }
 
 /// What one has to know to read the table.
@@ -109,6 +171,11 @@ fn notes(machine: &Machine, quick: bool) -> Vec<String> {
         "With one connection most of the time goes into waking threads that sleep, which takes longer the less the cores \
          have to do: these rows tell of a latency, and their ratios say little."
             .to_owned(),
+        "Remote nodes each hear a topic of their own; memory is that of a process with nothing else in it.".to_owned(),
+        "Durable commits are made by threads that wait for each: the log's and the file's in this process, those of NATS \
+         over a connection for each, on loopback."
+            .to_owned(),
+        gomicro::NOTE.to_owned(),
         "A ratio is taken round by round. One round of each ran before and is not counted.".to_owned(),
     ];
     if quick {

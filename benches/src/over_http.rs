@@ -62,7 +62,7 @@ impl Servers {
     fn start(program: &Path, component: &Path) -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let (host, bare) = (Host::start(program)?, Bare::start()?);
-        tokio.block_on(host.deploy(component))?;
+        tokio.block_on(host.deploy(component, work::PATTERN))?;
         let path = format!("/topics/{}", work::TOPIC);
         let publish = Load::new(host.ingress, &path, StatusCode::ACCEPTED)?;
         let wait = Load::new(host.ingress, &format!("{path}?wait=settled"), StatusCode::OK)?;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
-use crate::round::Measured;
+use crate::round::{Measured, Unit};
 use crate::statistics::{Summary, ratios};
 
 /// One line of the table: something measured and the limit that it is held against, by their names.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) subject: String,
     pub(crate) limit: String,
@@ -26,7 +26,7 @@ pub(crate) struct Report {
     rows: Vec<Line>,
     /// What else one has to know to read the figures.
     notes: Vec<String>,
-    /// Events in a second of each round, by what was measured.
+    /// The figure of each round, by what was measured.
     samples: BTreeMap<String, Vec<f64>>,
 }
 
@@ -43,9 +43,8 @@ struct Figure {
     name: String,
     /// Events of one round.
     events: usize,
-    events_per_second: Summary,
-    /// Wall time of a round over its events, from the median.
-    microseconds_per_event: f64,
+    unit: Unit,
+    figure: Summary,
 }
 
 impl Report {
@@ -55,15 +54,15 @@ impl Report {
         };
         let line = |row: &Row| {
             let (subject, limit) = (find(&row.subject)?, find(&row.limit)?);
-            let ratio = Summary::of(&ratios(&subject.rates, &limit.rates)).context("there was no round")?;
+            let ratio = Summary::of(&ratios(&subject.figures, &limit.figures)).context("there was no round")?;
             Ok(Line { subject: figure(subject)?, limit: figure(limit)?, ratio })
         };
         Ok(Self {
             machine,
-            rounds: measured.iter().map(|one| one.rates.len()).max().unwrap_or_default(),
+            rounds: measured.iter().map(|one| one.figures.len()).max().unwrap_or_default(),
             rows: rows.iter().map(line).collect::<Result<_>>()?,
             notes,
-            samples: measured.iter().map(|one| (one.name.clone(), one.rates.clone())).collect(),
+            samples: measured.iter().map(|one| (one.name.clone(), one.figures.clone())).collect(),
         })
     }
 
@@ -75,26 +74,20 @@ impl Report {
         let Machine { processor, cores, kernel, rustc, wasmtime, load } = &self.machine;
         let mut text = format!(
             "{processor}, {cores} cores; Linux {kernel}; rustc {rustc}; wasmtime {wasmtime}; load before the run {load}.\n\
-             {} rounds; each figure is the median and, in brackets, the least and the most.\n\n\
-             | what | events/s | µs/event | limit | its events/s | its µs/event | ratio |\n\
-             |---|---|---|---|---|---|---|\n",
+             {} rounds at most; each figure is the median and, in brackets, the least and the most.\n",
             self.rounds
         );
-        for Line { subject, limit, ratio } in &self.rows {
-            // A String takes everything.
-            let _ = writeln!(
-                text,
-                "| {} | {} | {:.1} | {} | {} | {:.1} | {:.2} ({:.2}–{:.2}) |",
-                subject.name,
-                rates(&subject.events_per_second),
-                subject.microseconds_per_event,
-                limit.name,
-                rates(&limit.events_per_second),
-                limit.microseconds_per_event,
-                ratio.median,
-                ratio.min,
-                ratio.max,
+        let (rates, others): (Vec<&Line>, Vec<&Line>) =
+            self.rows.iter().partition(|line| line.subject.unit == Unit::Rate);
+        if !rates.is_empty() {
+            text.push_str(
+                "\n| what | events/s | µs/event | limit | its events/s | its µs/event | ratio |\n|---|---|---|---|---|---|---|\n",
             );
+            rates.into_iter().for_each(|line| rate_row(&mut text, line));
+        }
+        if !others.is_empty() {
+            text.push_str("\n| what | figure | limit or peer | its figure | ratio |\n|---|---|---|---|---|\n");
+            others.into_iter().for_each(|line| other_row(&mut text, line));
         }
         text.push('\n');
         for note in &self.notes {
@@ -104,17 +97,56 @@ impl Report {
     }
 }
 
-fn figure(measured: &Measured) -> Result<Figure> {
-    let summary = Summary::of(&measured.rates).context("there was no round")?;
-    Ok(Figure {
-        name: measured.name.clone(),
-        events: measured.events,
-        events_per_second: summary,
-        microseconds_per_event: 1e6 / summary.median,
-    })
+/// A row of the table of speeds.
+fn rate_row(text: &mut String, Line { subject, limit, ratio }: &Line) {
+    let time = |figure: &Figure| 1e6 / figure.figure.median;
+    // A String takes everything.
+    let _ = writeln!(
+        text,
+        "| {} | {} | {:.1} | {} | {} | {:.1} | {:.2} ({:.2}–{:.2}) |",
+        subject.name,
+        spread(&subject.figure),
+        time(subject),
+        limit.name,
+        spread(&limit.figure),
+        time(limit),
+        ratio.median,
+        ratio.min,
+        ratio.max,
+    );
 }
 
-fn rates(summary: &Summary) -> String {
+/// A row of the table of everything else.
+fn other_row(text: &mut String, Line { subject, limit, ratio }: &Line) {
+    let told = |figure: &Figure| match figure.unit {
+        Unit::Rate => format!("{} events/s", spread(&figure.figure)),
+        Unit::Mebibytes => {
+            let Summary { median, min, max } = figure.figure;
+            format!("{median:.1} ({min:.1}–{max:.1}) MiB")
+        }
+        Unit::Microseconds => format!("{} µs", spread(&figure.figure)),
+        Unit::Arrived => format!("{} of {}", spread(&figure.figure), figure.events),
+    };
+    // A String takes everything.
+    let _ = writeln!(
+        text,
+        "| {} | {} | {} | {} | {:.2} ({:.2}–{:.2}) |",
+        subject.name,
+        told(subject),
+        limit.name,
+        told(limit),
+        ratio.median,
+        ratio.min,
+        ratio.max,
+    );
+}
+
+fn figure(measured: &Measured) -> Result<Figure> {
+    let figure = Summary::of(&measured.figures).context("there was no round")?;
+    Ok(Figure { name: measured.name.clone(), events: measured.events, unit: measured.unit, figure })
+}
+
+fn spread(summary: &Summary) -> String {
     format!("{} ({}–{})", grouped(summary.median), grouped(summary.min), grouped(summary.max))
 }
 
@@ -148,7 +180,7 @@ mod tests {
     }
 
     fn measured(name: &str, rates: &[f64]) -> Measured {
-        Measured { name: name.to_owned(), events: 10, rates: rates.to_vec() }
+        Measured { name: name.to_owned(), unit: Unit::Rate, events: 10, figures: rates.to_vec() }
     }
 
     #[test]
@@ -163,6 +195,26 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
         assert_eq!(json["rows"][0]["ratio"]["median"], 0.5);
         assert_eq!(json["samples"]["theirs"][1], 1000.0);
+    }
+
+    #[test]
+    fn what_is_no_speed_has_a_table_with_units() {
+        let all =
+            |name: &str, unit, figure| Measured { name: name.to_owned(), unit, events: 10, figures: vec![figure] };
+        let measured = [
+            all("much", Unit::Mebibytes, 3.0),
+            all("little", Unit::Mebibytes, 1.5),
+            all("most", Unit::Arrived, 9.0),
+            all("all", Unit::Arrived, 10.0),
+        ];
+        let row = |subject: &str, limit: &str| Row { subject: subject.to_owned(), limit: limit.to_owned() };
+        let report =
+            Report::new(machine(), &measured, &[row("much", "little"), row("most", "all")], Vec::new()).unwrap();
+        let markdown = report.markdown();
+        let has = |row: &str| assert!(markdown.lines().any(|line| line == row), "{markdown}");
+        has("| much | 3.0 (3.0–3.0) MiB | little | 1.5 (1.5–1.5) MiB | 2.00 (2.00–2.00) |");
+        has("| most | 9 (9–9) of 10 | all | 10 (10–10) of 10 | 0.90 (0.90–0.90) |");
+        assert!(!markdown.contains("events/s"), "{markdown}");
     }
 
     #[test]

@@ -4,42 +4,70 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::report::Row;
 use crate::scale::Scale;
 
-/// Something whose speed is measured.
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Events in a second.
+    Rate,
+    /// Memory.
+    Mebibytes,
+    /// Time.
+    Microseconds,
+    /// Events of a round that came to their end.
+    Arrived,
+}
+
+/// Something that is measured, by its speed unless it says otherwise.
 pub(crate) struct Contender<'a> {
     name: String,
+    unit: Unit,
     /// Events of one round.
     events: usize,
-    /// Handles so many events and says how long that took.
-    run: Box<dyn FnMut(usize) -> Result<Duration> + 'a>,
+    /// Handles so many events and gives the round's figure.
+    run: Box<dyn FnMut(usize) -> Result<f64> + 'a>,
 }
 
 /// What the rounds of one contender gave.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) name: String,
+    pub(crate) unit: Unit,
     /// Events of one round.
     pub(crate) events: usize,
-    /// Events in a second, one figure for each round in the order of the rounds.
-    pub(crate) rates: Vec<f64>,
+    /// One for each round in the order of the rounds.
+    pub(crate) figures: Vec<f64>,
 }
 
 impl<'a> Contender<'a> {
-    pub(crate) fn new(name: &str, events: usize, run: impl FnMut(usize) -> Result<Duration> + 'a) -> Self {
-        Self { name: name.to_owned(), events, run: Box::new(run) }
+    /// Whose `run` handles so many events and says how long that took.
+    pub(crate) fn new(name: &str, events: usize, mut run: impl FnMut(usize) -> Result<Duration> + 'a) -> Self {
+        Self::of(name, Unit::Rate, events, move |events| rate(events, run(events)?))
     }
 
-    fn rate(&mut self) -> Result<f64> {
-        let took = (self.run)(self.events).with_context(|| format!("cannot measure `{}`", self.name))?;
-        if took.is_zero() {
-            bail!("`{}` took no time for {} events", self.name, self.events);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^52")]
-        let events = self.events as f64;
-        Ok(events / took.as_secs_f64())
+    /// Whose `run` gives the round's figure itself.
+    pub(crate) fn of(name: &str, unit: Unit, events: usize, run: impl FnMut(usize) -> Result<f64> + 'a) -> Self {
+        Self { name: name.to_owned(), unit, events, run: Box::new(run) }
     }
+
+    fn figure(&mut self) -> Result<f64> {
+        (self.run)(self.events).with_context(|| format!("cannot measure `{}`", self.name))
+    }
+}
+
+/// Events in a second.
+pub(crate) fn rate(events: usize, took: Duration) -> Result<f64> {
+    if took.is_zero() {
+        bail!("{events} events took no time");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts of events are far below 2^52")]
+    let events = events as f64;
+    Ok(events / took.as_secs_f64())
 }
 
 /// Measures what the wanted rows are about; says which rows those are.
@@ -48,8 +76,8 @@ pub(crate) fn measure(
     mut contenders: Vec<Contender<'_>>,
     mut rows: Vec<Row>,
 ) -> Result<(Vec<Measured>, Vec<Row>)> {
-    if let Some(only) = &scale.only {
-        rows.retain(|row| row.subject.contains(only));
+    if scale.only.is_some() {
+        rows.retain(|row| scale.wants(&row.subject));
         contenders.retain(|one| rows.iter().any(|row| row.subject == one.name || row.limit == one.name));
     }
     Ok((interleave(scale.rounds, contenders)?, rows))
@@ -58,20 +86,21 @@ pub(crate) fn measure(
 /// Runs one round that is not counted, in which caches fill and pools grow, and then `rounds` that are.
 fn interleave(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Result<Vec<Measured>> {
     for contender in &mut contenders {
-        contender.rate()?;
+        contender.figure()?;
     }
-    let mut rates = vec![Vec::with_capacity(rounds); contenders.len()];
+    let mut figures = vec![Vec::with_capacity(rounds); contenders.len()];
     for _ in 0..rounds {
-        for (contender, rates) in contenders.iter_mut().zip(&mut rates) {
-            rates.push(contender.rate()?);
+        for (contender, figures) in contenders.iter_mut().zip(&mut figures) {
+            figures.push(contender.figure()?);
         }
     }
-    let measured = |(contender, rates): (Contender<'_>, Vec<f64>)| Measured {
+    let measured = |(contender, figures): (Contender<'_>, Vec<f64>)| Measured {
         name: contender.name,
+        unit: contender.unit,
         events: contender.events,
-        rates,
+        figures,
     };
-    Ok(contenders.into_iter().zip(rates).map(measured).collect())
+    Ok(contenders.into_iter().zip(figures).map(measured).collect())
 }
 
 #[cfg(test)]
@@ -92,8 +121,8 @@ mod tests {
         };
         let measured = interleave(2, vec![contender("a", 1), contender("b", 10)]).unwrap();
         assert_eq!(*turns.borrow(), "ababab");
-        assert_eq!(measured[0].rates, [10_000.0, 10_000.0]);
-        assert_eq!(measured[1].rates, [1000.0, 1000.0]);
+        assert_eq!(measured[0].figures, [10_000.0, 10_000.0]);
+        assert_eq!(measured[1].figures, [1000.0, 1000.0]);
     }
 
     #[test]

@@ -20,6 +20,16 @@ pub(crate) struct Scale {
     pub(crate) one: usize,
     /// Over HTTP, one connection, where nothing is handled.
     pub(crate) one_bare: usize,
+    /// Published past many remote nodes.
+    pub(crate) routed: usize,
+    /// Committed to a disk; fewer where publishers are few.
+    pub(crate) durable: usize,
+    /// Rounds with go-micro, each of which waits for bursts to come to rest.
+    pub(crate) go_micro_rounds: usize,
+    /// With go-micro, one at a time.
+    pub(crate) single: usize,
+    /// With go-micro, all at once. go-micro's own case has 10,000.
+    pub(crate) burst: usize,
 }
 
 impl Scale {
@@ -32,10 +42,32 @@ impl Scale {
         many_bare: 80_000,
         one: 10_000,
         one_bare: 10_000,
+        routed: 100_000,
+        durable: 4_000,
+        go_micro_rounds: 5,
+        single: 2_000,
+        burst: 10_000,
     };
     /// For a look whether it runs at all.
-    pub(crate) const QUICK: Self =
-        Self { rounds: 2, only: None, in_process: 2_000, many: 2_000, many_bare: 4_000, one: 500, one_bare: 1_000 };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 2,
+        only: None,
+        in_process: 2_000,
+        many: 2_000,
+        many_bare: 4_000,
+        one: 500,
+        one_bare: 1_000,
+        routed: 2_000,
+        durable: 500,
+        go_micro_rounds: 1,
+        single: 200,
+        burst: 1_000,
+    };
     /// How long anything that should happen may take; it only bounds a failure.
     pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Whether the row of this name is to be measured.
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| row.contains(only))
+    }
 }

@@ -1,8 +1,8 @@
-//! What the log makes of concurrent publishers, against a plain file that is synced for the same groups.
+//! Row group 4: what the log makes of concurrent publishers, against a plain file that is synced for the same groups.
 //!
 //! The limit is the least that any durable store must do: append what all publishers brought meanwhile, sync once, tell
 //! them. Both sides use threads that publish 1 KiB and wait for the answer, in turns, so that a noisy neighbour meets
-//! both.
+//! both. The peer is in [`jetstream`].
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
@@ -14,52 +14,85 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Barrier};
 use std::task::{Context as Waking, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use tempfile::TempDir;
 
 use hostel_log::batch::{Batch, Once, Publish};
 use hostel_log::log::Log;
 use hostel_log::record::{Millis, SeenKey};
 use hostel_log::settings::{Settings, Sync};
 
+use crate::jetstream::Server;
+use crate::report::Row;
+use crate::round::{self, Contender, Measured};
+use crate::scale::Scale;
+
 /// Bytes of an event.
-const BODY: usize = 1024;
+pub(crate) const BODY: usize = 1024;
+/// How many publish at once.
+const PUBLISHERS: [usize; 4] = [1, 16, 64, 256];
+/// Events of one publisher in a round, at most. Few publishers are bound by the disk alone, and fewer events tell as
+/// much.
+const EACH: usize = 500;
 
-/// One line of the table: events a second, medians of all rounds.
-pub(crate) struct Row {
-    /// How many publish at once.
-    pub(crate) publishers: usize,
-    /// What a plain file does.
-    pub(crate) file: f64,
-    /// What the log does.
-    pub(crate) log: f64,
-    /// The log without waiting for syncs.
-    pub(crate) unsynced: f64,
-}
-
-/// Measures in this folder.
-pub(crate) fn run(folder: &Path, publishers: &[usize], rounds: usize, events: u64) -> Result<Vec<Row>> {
-    publishers.iter().map(|publishers| row(folder, *publishers, rounds, events)).collect()
-}
-
-fn row(folder: &Path, publishers: usize, rounds: usize, events: u64) -> Result<Row> {
-    let (mut file, mut log, mut unsynced) = (Vec::new(), Vec::new(), Vec::new());
-    // A single publisher is bound by the disk alone; fewer events tell as much.
-    let events = events.min(publishers as u64 * 2000);
-    for round in 0..rounds {
-        let place = folder.join(format!("{publishers}-{round}"));
-        std::fs::create_dir_all(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
-        file.push(plain(&place.join("plain"), publishers, events)?);
-        log.push(durable(&place.join("log"), publishers, events, Sync::Always)?);
-        unsynced.push(durable(&place.join("unsynced"), publishers, events, Sync::Never)?);
-        std::fs::remove_dir_all(&place)?;
+/// Measures the group; says why where the peer is left out.
+pub(crate) fn measure(scale: &Scale, skipped: &mut Vec<String>) -> Result<(Vec<Measured>, Vec<Row>)> {
+    let name = |what: &str, publishers: usize| match publishers {
+        1 => format!("{what}, 1 publisher"),
+        _ => format!("{what}, {publishers} publishers"),
+    };
+    let log = |publishers| name("durable log: commit 1 KiB, synced", publishers);
+    let file = |publishers| name("plain file, one sync for each group", publishers);
+    let unsynced = |publishers| name("durable log, not waiting for syncs", publishers);
+    let nats = |publishers| name("NATS JetStream, file store, `sync_interval: always`", publishers);
+    if !PUBLISHERS.iter().any(|publishers| scale.wants(&log(*publishers))) {
+        return Ok((Vec::new(), Vec::new()));
     }
-    Ok(Row { publishers, file: median(file), log: median(log), unsynced: median(unsynced) })
+    let folder = folder()?;
+    let server = match Server::start(folder.path()) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            skipped.push(format!("NATS JetStream: {error:#}"));
+            None
+        }
+    };
+    let (mut contenders, mut rows) = (Vec::new(), Vec::new());
+    for publishers in PUBLISHERS {
+        let events = scale.durable.min(publishers * EACH);
+        let place = folder.path();
+        contenders
+            .push(Contender::new(&file(publishers), events, move |n| within(place, |at| plain(at, publishers, n))));
+        let commit = |sync| move |n| within(place, |at| durable(at, publishers, n, sync));
+        contenders.push(Contender::new(&log(publishers), events, commit(Sync::Always)));
+        contenders.push(Contender::new(&unsynced(publishers), events, commit(Sync::Never)));
+        rows.push(Row { subject: log(publishers), limit: file(publishers) });
+        rows.push(Row { subject: log(publishers), limit: unsynced(publishers) });
+        if let Some(server) = &server {
+            contenders.push(Contender::new(&nats(publishers), events, move |n| server.race(publishers, n)));
+            rows.push(Row { subject: log(publishers), limit: nats(publishers) });
+        }
+    }
+    round::measure(scale, contenders, rows)
 }
 
-/// Events a second of publishers that each do `publish` until all events are published.
-fn race(publishers: usize, events: u64, publish: impl Fn(u64) -> Result<()> + std::marker::Sync) -> Result<f64> {
+/// On the disk that this program was built to: where temporary folders are may be no disk.
+fn folder() -> Result<TempDir> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    let beside = own.parent().context("this program is in no folder")?;
+    tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in `{}`", beside.display()))
+}
+
+/// Measures in a folder that is gone afterwards.
+fn within(folder: &Path, measure: impl FnOnce(&Path) -> Result<Duration>) -> Result<Duration> {
+    let place = tempfile::tempdir_in(folder).context("cannot make a folder to measure in")?;
+    measure(place.path())
+}
+
+/// How long it takes publishers that each do `publish` until all events are published.
+fn race(publishers: usize, events: usize, publish: impl Fn(u64) -> Result<()> + std::marker::Sync) -> Result<Duration> {
+    let events = events as u64;
     let (taken, barrier) = (AtomicU64::new(0), Barrier::new(publishers + 1));
     thread::scope(|scope| {
         let work = || -> Result<()> {
@@ -78,11 +111,11 @@ fn race(publishers: usize, events: u64, publish: impl Fn(u64) -> Result<()> + st
         for thread in threads {
             thread.join().map_err(|_| anyhow!("a publisher panicked"))??;
         }
-        Ok(events as f64 / began.elapsed().as_secs_f64())
+        Ok(began.elapsed())
     })
 }
 
-fn durable(folder: &Path, publishers: usize, events: u64, sync: Sync) -> Result<f64> {
+fn durable(folder: &Path, publishers: usize, events: usize, sync: Sync) -> Result<Duration> {
     let log = Log::open(folder, Settings::default())?;
     let publish = |number: u64| -> Result<()> {
         let key = SeenKey { tenant: "acme".into(), scope: "orders.created".into(), id: format!("{number:032x}") };
@@ -101,8 +134,8 @@ fn durable(folder: &Path, publishers: usize, events: u64, sync: Sync) -> Result<
 }
 
 /// One thread writes and syncs what waits; publishers wait for the answer, as with the log.
-fn plain(path: &Path, publishers: usize, events: u64) -> Result<f64> {
-    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+fn plain(folder: &Path, publishers: usize, events: usize) -> Result<Duration> {
+    let file = OpenOptions::new().append(true).create_new(true).open(folder.join("plain"))?;
     let (to_writer, waiting) = sync_channel::<(Vec<u8>, SyncSender<()>)>(publishers);
     let writer = thread::spawn(move || -> Result<()> {
         let mut file: File = file;
@@ -116,19 +149,14 @@ fn plain(path: &Path, publishers: usize, events: u64) -> Result<f64> {
         }
         Ok(())
     });
-    let rate = race(publishers, events, |_| {
+    let took = race(publishers, events, |_| {
         let (reply, done) = sync_channel(1);
         to_writer.send((vec![7; BODY], reply))?;
         Ok(done.recv()?)
     });
     drop(to_writer);
     writer.join().map_err(|_| anyhow!("the writer panicked"))??;
-    rate
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    took
 }
 
 struct Unpark(Thread);
