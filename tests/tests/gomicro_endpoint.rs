@@ -1,6 +1,13 @@
 //! go-micro's endpoint, asked what a real go-micro subscriber was asked: `tests/fixtures/gomicro/http-probe.v2.txt` has
 //! the requests and what go-micro v2 answered. The interop tests ask with real programs; these compare bytes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::time::Duration;

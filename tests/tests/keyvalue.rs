@@ -1,7 +1,6 @@
 //! Buckets of keys and values, and what takes effect with an acknowledgement, in a whole host.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "figures are shown")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! Two hosts that find each other in the registry of one of them: what one publishes reaches the handlers of the other.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 

@@ -84,7 +84,8 @@ async fn a_queue_group_shares_its_messages_and_each_comes_once() {
     let mut got: Vec<String> = nodes.iter().flat_map(Subscriber::bodies).collect();
     got.sort();
     assert_eq!(got, all);
-    assert!(nodes.iter().all(|one| one.count() > 50), "{:?}", nodes.each_ref().map(Subscriber::count));
+    // The last to come may have missed many, and still each has the same chance of the rest.
+    assert!(nodes.iter().all(|one| one.count() > 10), "{:?}", nodes.each_ref().map(Subscriber::count));
     rig.close().await;
 }
 
