@@ -198,7 +198,7 @@ key = "value"
     fn grants_are_read_and_survive_json() {
         let text = FULL.replacen("publish =", "keyvalue = [\"totals\"]\nhttp = [\"https://a.example\"]\npublish =", 1);
         let manifest = Manifest::from_toml(&text, "handler.toml").unwrap();
-        assert_eq!((&manifest.keyvalue[0][..], &manifest.http[0][..]), ("totals", "https://a.example"));
+        assert_eq!((manifest.keyvalue[0].as_str(), manifest.http[0].as_str()), ("totals", "https://a.example"));
         let json = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(Manifest::from_json(&json), Ok(manifest));
     }
