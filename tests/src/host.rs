@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hostel_api::client::{Client, Publication, Target};
 use hostel_api::manifest::Manifest;
-use hostel_api::view::{HandlerView, SettledView};
+use hostel_api::view::{HandlerView, SettledView, SubscriptionView};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -129,6 +129,21 @@ impl Host {
         settled
     }
 
+    /// Looks at the only subscription until it is as wanted.
+    pub async fn until(&self, wanted: impl Fn(&SubscriptionView) -> bool) -> SubscriptionView {
+        let looking = async {
+            loop {
+                let subscriptions = self.client.subscriptions().await.expect("listed");
+                let [only] = &subscriptions[..] else { panic!("{subscriptions:?}") };
+                if wanted(only) {
+                    return only.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("it comes to that")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
@@ -140,6 +155,12 @@ impl Host {
         self.signal("TERM");
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("ends in time").expect("waited for");
         (self.said.await.expect("read to its end"), self.data)
+    }
+
+    /// Kills it as a crash would, and returns its data, for another host to start on.
+    pub async fn kill(mut self) -> TempDir {
+        self.child.kill().await.expect("killed");
+        self.data
     }
 
     /// Waits for its end and returns how it ended and everything it said.

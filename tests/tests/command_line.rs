@@ -97,7 +97,7 @@ async fn a_handler_is_deployed_looked_at_and_taken_away() {
 
     let (stdout, stderr) = done(&host, &["handlers"]).await;
     let lines: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["NAME", "VERSION", "DEPLOYED", "COMPONENT", "HEARS"]);
+    assert_eq!(lines[0], ["NAME", "VERSION", "DEPLOYED", "COMPONENT", "HEARS", "STATE"]);
     assert_eq!((&lines[1][..2], lines[1][4]), (&["hello", "0.2.0"][..], "greetings.>"));
     assert_eq!(lines[2][0], "student-registrations");
     assert_eq!((lines.len(), stderr.as_str()), (3, ""));

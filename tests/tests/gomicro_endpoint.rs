@@ -178,7 +178,7 @@ async fn a_message_for_nobody_is_logged_and_can_be_refused() {
 
 #[tokio::test]
 async fn what_cannot_be_kept_is_not_answered() {
-    let host = Host::start().await;
+    let host = Host::start_with("broker.use = 'memory'").await;
     host.deploy(&sample("rust/hostile"), |manifest| {
         for subscription in &mut manifest.subscriptions {
             subscription.pattern = TOPIC.to_owned();

@@ -15,6 +15,9 @@ use hostel_tests::sample;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+/// A broker that has a bound in memory, and for which the same id is another event.
+const MEMORY: &str = "broker.use = 'memory'";
+
 async fn connect(host: &Host) -> TcpStream {
     TcpStream::connect(host.ingress).await.expect("the host listens")
 }
@@ -170,7 +173,7 @@ async fn a_stream_of_events_is_what_browsers_read() {
 
 #[tokio::test]
 async fn the_answer_tells_how_it_went() {
-    let host = Host::start().await;
+    let host = Host::start_with(MEMORY).await;
     host.deploy(&sample("rust/hello"), |_| ()).await;
     host.deploy(&sample("rust/hostile"), |_| ()).await;
     let post = async |target: &str, body: &str| {
@@ -342,7 +345,7 @@ async fn one_connection_too_many_waits_its_turn() {
 
 #[tokio::test]
 async fn a_full_window_asks_to_come_again() {
-    let host = Host::start().await;
+    let host = Host::start_with(MEMORY).await;
     host.deploy(&sample("rust/hello"), |_| ()).await;
     let deploy = async || {
         host.deploy(&sample("rust/hostile"), |manifest| {

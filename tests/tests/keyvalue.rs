@@ -120,7 +120,7 @@ async fn keys_are_listed_over_many_pages() {
 
 #[tokio::test]
 async fn what_one_ack_may_carry_and_a_store_may_hold_is_bounded() {
-    let host = scribe_with("broker.key_value_memory = '100KiB'", |_| ()).await;
+    let host = scribe_with("[broker]\nuse = 'memory'\nkey_value_memory = '100KiB'", |_| ()).await;
     let refused = async |line: &str, expected: &str| {
         let answers = told(&host, &[line]).await;
         assert_eq!(answers, [format!("the key-value store refused: {expected}")], "{line}");

@@ -301,7 +301,7 @@ async fn wrong_methods(host: &Host) {
     admin("POST", &format!("{DEFAULT}/handlers"), "get,head").await;
     admin("PATCH", &format!("{DEFAULT}/handlers/hello"), "put,get,head,delete").await;
     admin("DELETE", &format!("{DEFAULT}/components/{ZEROS}"), "put,get,head").await;
-    admin("DELETE", &format!("{DEFAULT}/dead-letters/x"), "get,head").await;
+    admin("PUT", &format!("{DEFAULT}/dead-letters/x"), "get,head,delete").await;
     admin("GET", &format!("{DEFAULT}/dead-letters/x/redrive"), "post").await;
 
     let ingress = async |method: &str, path: &str, allow: &str| {
@@ -320,7 +320,12 @@ async fn queries(host: &Host) {
         check(host.admin, &request("GET", &path, &[], b""), (400, "E0022", text)).await;
     };
     get("dead-letters?limt=1", "unknown parameter `limt`; did you mean `limit`?").await;
-    get("dead-letters?colour=red", "unknown parameter `colour`; known are `limit` and `before`").await;
+    get(
+        "dead-letters?colour=red",
+        "unknown parameter `colour`; known are `limit`, `before`, `handler`, `subscription`, `topic`, `reason`, \
+         `since` and `until`",
+    )
+    .await;
     get("dead-letters?limit=ten", "parameter `limit`: not a whole number").await;
     get("dead-letters?limit=-1", "parameter `limit`: not a whole number").await;
     get("dead-letters?limit=1&limit=2", "parameter `limit` stands there twice").await;

@@ -70,7 +70,7 @@ async fn while_it_drains_it_takes_nothing_new_and_says_that_it_is_not_ready() {
 
 #[tokio::test]
 async fn a_second_signal_hurries_and_what_is_lost_is_told() {
-    let host = Host::start().await;
+    let host = Host::start_with("broker.use = 'memory'").await;
     host.deploy(&sample("rust/hostile"), |manifest| {
         manifest.limits.deadline = Some("1h".parse().expect("a duration"));
     })

@@ -22,7 +22,7 @@ use crate::manifest::Manifest;
 use crate::sse::Message;
 use crate::view::{
     ComponentView, DeadLetterSummary, DeadLetterView, DeployedView, DiscardedView, EventView, HandlerView, Items,
-    LogLineView, LostEventsView, LostLinesView, Page, PublishedView, SettledView, SubscriptionView,
+    LogLineView, LostEventsView, LostLinesView, MessageView, Page, PublishedView, SettledView, SubscriptionView,
 };
 use crate::wire::belongs_to_request;
 
@@ -75,6 +75,23 @@ pub struct LogQuery {
     pub handler: Option<String>,
     /// At most this many, the newest; `None` leaves it to the host.
     pub limit: Option<usize>,
+}
+
+/// Which dead letters to ask for. What is `None` does not limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadLetterQuery {
+    /// Of one handler.
+    pub handler: Option<String>,
+    /// Of one subscription, by its id.
+    pub subscription: Option<String>,
+    /// Of topics that this pattern hears.
+    pub topic: Option<String>,
+    /// With this text in their reason.
+    pub reason: Option<String>,
+    /// Given up then or later: a time, or how long ago.
+    pub since: Option<String>,
+    /// Given up before.
+    pub until: Option<String>,
 }
 
 impl Client {
@@ -163,6 +180,37 @@ impl Client {
         self.items(self.admin_url(&["subscriptions"])).await
     }
 
+    /// Starts nothing more of a subscription, given by its id, or of all that a handler has, given by its name. Says how
+    /// they are doing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pause(&self, target: &str) -> Result<Vec<SubscriptionView>, ClientError> {
+        self.gate(target, "pause").await
+    }
+
+    /// Lets a subscription go on, given by its id, or all that a handler has, given by its name. Says how they are doing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self, target: &str) -> Result<Vec<SubscriptionView>, ClientError> {
+        self.gate(target, "resume").await
+    }
+
+    async fn gate(&self, target: &str, verb: &str) -> Result<Vec<SubscriptionView>, ClientError> {
+        let ask = Ask::new(Method::POST, self.admin_url(&["subscriptions", target, verb]));
+        self.transport.json::<Items<SubscriptionView>>(ask).await.map(|list| list.items)
+    }
+
+    /// Deploys the version of a handler again that ran before the one that runs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rollback(&self, name: &str) -> Result<DeployedView, ClientError> {
+        let ask = Ask::new(Method::POST, self.admin_url(&["handlers", name, "rollback"]));
+        self.transport.json(ask.within(COMPILE_LIMIT)).await
+    }
+
     /// Dead letters, newest first: at most `limit`, those older than `before` if given.
     ///
     /// # Errors
@@ -172,8 +220,30 @@ impl Client {
         limit: usize,
         before: Option<&str>,
     ) -> Result<Page<DeadLetterSummary>, ClientError> {
+        self.search_dead_letters(&DeadLetterQuery::default(), limit, before).await
+    }
+
+    /// The same of those only that are asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search_dead_letters(
+        &self,
+        wanted: &DeadLetterQuery,
+        limit: usize,
+        before: Option<&str>,
+    ) -> Result<Page<DeadLetterSummary>, ClientError> {
         let limit = limit.to_string();
-        let query = [("limit", Some(limit.as_str())), ("before", before)];
+        let query = [
+            ("limit", Some(limit.as_str())),
+            ("before", before),
+            ("handler", wanted.handler.as_deref()),
+            ("subscription", wanted.subscription.as_deref()),
+            ("topic", wanted.topic.as_deref()),
+            ("reason", wanted.reason.as_deref()),
+            ("since", wanted.since.as_deref()),
+            ("until", wanted.until.as_deref()),
+        ];
         self.transport.json(Ask::new(Method::GET, with_query(self.admin_url(&["dead-letters"]), &query))).await
     }
 
@@ -191,6 +261,31 @@ impl Client {
     /// [`ClientError`]; the dead letter is then kept.
     pub async fn redrive(&self, id: &str) -> Result<DeadLetterSummary, ClientError> {
         self.transport.json(Ask::new(Method::POST, self.admin_url(&["dead-letters", id, "redrive"]))).await
+    }
+
+    /// The same with another message in the place of the event's own.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the dead letter is then kept as it was.
+    pub async fn redrive_as(&self, id: &str, message: &MessageView) -> Result<DeadLetterSummary, ClientError> {
+        let ask = Ask::new(Method::POST, self.admin_url(&["dead-letters", id, "redrive"]));
+        self.transport.json(ask.json(message)?).await
+    }
+
+    /// Forgets a dead letter for good.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the dead letter is then kept.
+    pub async fn drop_dead_letter(&self, id: &str) -> Result<DeadLetterSummary, ClientError> {
+        self.transport.json(Ask::new(Method::DELETE, self.admin_url(&["dead-letters", id]))).await
+    }
+
+    /// Forgets what waits for a subscription that nobody has come for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drop_subscription(&self, id: &str) -> Result<DiscardedView, ClientError> {
+        self.transport.json(Ask::new(Method::DELETE, self.admin_url(&["subscriptions", id]))).await
     }
 
     /// The newest log lines, oldest first.

@@ -58,9 +58,27 @@ pub struct Subscription {
     /// How many deliveries it may have waiting and running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<NonZeroU32>,
+    /// Which of its deliveries go one after another: `header:` and the header whose value they have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
     /// What follows a failed attempt.
     #[serde(default, skip_serializing_if = "Retry::is_empty")]
     pub retry: Retry,
+    /// When it is paused because its handler keeps failing.
+    #[serde(default, skip_serializing_if = "Quarantine::is_empty")]
+    pub quarantine: Quarantine,
+}
+
+/// When a subscription is paused because its handler keeps failing. What is absent is the host's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantine {
+    /// After this many faults without an ack between them; 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<u32>,
+    /// Only if all of them fell within this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
 }
 
 /// What follows a failed attempt. What is absent is the host's default.
@@ -126,6 +144,12 @@ impl Limits {
 }
 
 impl Retry {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Quarantine {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -204,6 +228,17 @@ key = "value"
     }
 
     #[test]
+    fn order_and_quarantine_are_read_and_survive_json() {
+        let rules = "order_by = \"header:Customer\"\nquarantine = { faults = 3, window = \"10s\" }\nwindow =";
+        let manifest = Manifest::from_toml(&FULL.replacen("window =", rules, 1), "handler.toml").unwrap();
+        let first = &manifest.subscriptions[0];
+        assert_eq!(first.order_by.as_deref(), Some("header:Customer"));
+        assert_eq!(first.quarantine, Quarantine { faults: Some(3), window: Some(Span(Duration::from_secs(10))) });
+        let json = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(Manifest::from_json(&json), Ok(manifest));
+    }
+
+    #[test]
     fn what_is_not_written_is_absent() {
         let manifest = Manifest::from_toml("name = \"a\"\ncomponent = \"a.wasm\"", "handler.toml").unwrap();
         assert_eq!(serde_json::to_string(&manifest).unwrap(), r#"{"name":"a","version":"0.0.0","component":"a.wasm"}"#);
@@ -233,7 +268,7 @@ key = "value"
             "queue =",
             "cue =",
             "`handler.toml` line 9: unknown key `cue` in `subscriptions[0]`; \
-             known are `pattern`, `queue`, `concurrency`, `window` and `retry`",
+             known are `pattern`, `queue`, `concurrency`, `window`, `order_by`, `retry` and `quarantine`",
         );
         check(
             "backoff_limit =",

@@ -159,6 +159,10 @@ codes! {
         "correct what the error names, and register it again";
     RegistryUnreachable, "E0025", 503, "registry out of reach",
         "look whether the registry runs where the host looks for it, and try again";
+    DiskFull, "E0026", 507, "disk full",
+        "make space; the host takes events again by itself, and nothing that it acknowledged is lost";
+    LogUnusable, "E0027", 503, "log takes no more events",
+        "look at the host's own log for the first failure, cure it, and start the host again";
     UnknownConfigKey, "E0030", 500, "unknown config key",
         "correct or remove the key that the error names";
     BadConfigValue, "E0031", 500, "bad config value",
@@ -175,8 +179,14 @@ codes! {
         "is `hostel serve` running?";
     FileUnreadable, "E0037", 500, "file cannot be read",
         "check the path and its permissions";
+    DataDirectoryLocked, "E0038", 500, "data directory used by another host",
+        "stop the other host, or give this one a folder of its own with `--data-dir`";
+    LogFormat, "E0039", 500, "log of another format",
+        "start the version of the host that wrote it, or choose another folder with `--data-dir`";
     Internal, "E0040", 500, "internal error",
         "look at the host's own log around this time, and report what you find there";
+    LogDamaged, "E0041", 500, "log damaged",
+        "copy the data directory away before anything else, then restore it from a backup";
 }
 
 impl fmt::Display for Code {

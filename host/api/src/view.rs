@@ -56,6 +56,9 @@ pub struct HandlerView {
     pub limits: Limits,
     /// The keys of its config. Values may be secrets and are not told.
     pub config: Vec<String>,
+    /// Why it does not run, though it was deployed before the host was started; `None`: it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// What became of a deployment.
@@ -99,6 +102,34 @@ pub struct SubscriptionView {
     pub retried: u64,
     /// Deliveries given up since it began.
     pub dead_lettered: u64,
+    /// Deliveries that expired before their turn came, since it began.
+    pub expired: u64,
+    /// Why nothing of it starts now; `None`: it goes on.
+    pub pause: Option<PauseView>,
+    /// Whether nobody has come for it since the host was started. What waits for it is kept.
+    #[serde(default)]
+    pub absent: bool,
+}
+
+/// Why nothing of a subscription starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// Who paused it.
+    pub by: PauseBy,
+    /// Since when.
+    pub since: String,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// Who paused a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PauseBy {
+    /// An operator.
+    Operator,
+    /// The host, since its handler kept failing.
+    Quarantine,
 }
 
 /// A dead letter in a list.
@@ -120,6 +151,36 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// When it was given up.
     pub died_at: String,
+}
+
+/// A message to take the place of a dead letter's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageView {
+    /// Names and values, in order.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The body, if it is text.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// The body, if it is not.
+    #[serde(default)]
+    pub body_base64: Option<String>,
+}
+
+impl MessageView {
+    /// Its body as bytes; without one there are none.
+    ///
+    /// # Errors
+    /// A text that says what is wrong: two bodies, or no base64.
+    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+        match (&self.body, &self.body_base64) {
+            (Some(_), Some(_)) => Err("`body` and `body_base64` exclude one another".to_owned()),
+            (Some(body), None) => Ok(body.clone().into_bytes()),
+            (None, Some(body)) => BASE64.decode(body).map_err(|error| format!("`body_base64`: {error}")),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
 }
 
 /// A dead letter, whole.
@@ -259,6 +320,8 @@ pub enum SettlementOutcome {
     DeadLetter,
     /// The subscription ended before its turn came.
     Discarded,
+    /// It expired before its turn came.
+    Expired,
     /// Not yet.
     Pending,
 }
@@ -303,6 +366,7 @@ mod tests {
         assert_eq!(json(SettlementOutcome::Ack), r#""ack""#);
         assert_eq!(json(SettlementOutcome::DeadLetter), r#""dead-letter""#);
         assert_eq!(json(SettlementOutcome::Discarded), r#""discarded""#);
+        assert_eq!(json(SettlementOutcome::Expired), r#""expired""#);
         assert_eq!(json(SettlementOutcome::Pending), r#""pending""#);
     }
 }

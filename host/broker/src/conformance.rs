@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use hostel_event::dead_letter::Filter;
 use hostel_event::delivery::{Delivery, SettleError, Settlement};
 use hostel_event::id::EventId;
 use hostel_event::key_value::{Bucket, Effects, Expected, Key, Revision, Write};
@@ -49,13 +50,12 @@ impl Collector {
     /// Waits until `count` deliveries are there and takes them.
     pub async fn expect(&self, count: usize) -> Vec<Delivery> {
         let mut taken = Vec::new();
-        // An adapter may deliver from a task of its own: let it run. 100,000 turns is arbitrary and far beyond need.
-        for _ in 0..100_000 {
+        for turn in 0..TURNS {
             taken.append(&mut self.take());
             if taken.len() >= count {
                 break;
             }
-            yield_now().await;
+            let_it_run(turn).await;
         }
         assert_eq!(taken.len(), count, "deliveries");
         taken
@@ -75,17 +75,17 @@ impl Sink for Collector {
     }
 }
 
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if yielded {
-            return std::task::Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
+/// How often one looks whether something has come.
+const TURNS: usize = 20_000;
+
+/// Lets an adapter run that delivers from a task of its own: at first for a turn, then, since it may wait for a disk, for
+/// a millisecond. That adds up to some 20 s, far beyond need.
+async fn let_it_run(turn: usize) {
+    if turn < 1000 {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A tenant for the checks.
@@ -192,6 +192,7 @@ where
     a_changed_subscription_keeps_what_waits(&make().await).await;
     a_dead_letter_is_kept_and_can_be_redriven(&make().await).await;
     dead_letters_are_listed_newest_first_by_page(&make().await).await;
+    dead_letters_are_filtered_edited_and_discarded(&make().await).await;
     a_delay_is_kept_where_it_is_promised(&make().await).await;
     a_value_is_kept_by_tenant_bucket_and_key(&make().await).await;
     keys_are_listed_in_order_by_page(&make().await).await;
@@ -377,7 +378,7 @@ pub async fn an_ended_member_leaves_what_it_had_to_its_queue_group(broker: &dyn 
     settle(running.remove(0), ack()).await;
     drop(running);
     let mut heirs = Vec::new();
-    for _ in 0..100_000 {
+    for turn in 0..TURNS {
         for delivery in heir.take() {
             heirs.push(delivery.event.id.to_string());
             settle(delivery, ack()).await;
@@ -385,7 +386,7 @@ pub async fn an_ended_member_leaves_what_it_had_to_its_queue_group(broker: &dyn 
         if heirs.len() >= 3 {
             break;
         }
-        yield_now().await;
+        let_it_run(turn).await;
     }
     heirs.sort();
     assert_eq!(heirs, ["2", "3", "4"], "what was acknowledged does not come again");
@@ -457,6 +458,41 @@ pub async fn dead_letters_are_listed_newest_first_by_page(broker: &dyn Broker) {
         seen.extend(page.iter().map(|letter| letter.event.id.to_string()));
     }
     assert_eq!(seen, ["4", "3", "2", "1", "0"]);
+}
+
+/// Each part of a filter limits; one letter is delivered with another message, one is forgotten for good.
+pub async fn dead_letters_are_filtered_edited_and_discarded(broker: &dyn Broker) {
+    let sink = subscribed(broker, subscription("a", "a.>")).await;
+    for (id, topic, reason) in [("1", "a.b", "No"), ("2", "a.c", "no way"), ("3", "a.c", "never")] {
+        broker.publish(event(id, topic).into()).await.expect("room");
+        let delivery = sink.expect(1).await.remove(0);
+        settle(delivery, Settlement::DeadLetter { reason: reason.to_owned(), history: vec![] }).await;
+    }
+    let (acme, letters) = (tenant("acme"), broker.dead_letters());
+    let found = |filter: Filter| {
+        let found = letters.search(&acme, &filter, None, 10);
+        found.iter().map(|letter| letter.event.id.to_string()).collect::<Vec<_>>()
+    };
+    let all = letters.list(&acme, None, 10);
+    let died_at = all[0].died_at;
+    let later = Timestamp::from_millis(died_at.as_millis() + 60_000);
+    assert_eq!(found(Filter { reason: Some("NO".to_owned()), ..Filter::default() }), ["2", "1"]);
+    assert_eq!(found(Filter { topic: Some(Pattern::new("*.c").expect("good")), ..Filter::default() }), ["3", "2"]);
+    assert!(found(Filter { subscription: Some(subscription("b", "a").id), ..Filter::default() }).is_empty());
+    assert_eq!(found(Filter { subscription: Some(subscription("a", "a.>").id), ..Filter::default() }).len(), 3);
+    assert!(found(Filter { since: Some(later), ..Filter::default() }).is_empty());
+    assert_eq!(found(Filter { until: Some(later), ..Filter::default() }).len(), 3);
+    let older = letters.search(&acme, &Filter { until: Some(later), ..Filter::default() }, Some(&all[1].id), 10);
+    assert_eq!(older.len(), 1);
+
+    let edited = Message { body: "better".into(), ..Message::default() };
+    letters.redrive_as(&acme, &all[0].id, edited.clone()).await.expect("it is there");
+    let again = sink.expect(1).await.remove(0);
+    assert_eq!((again.event.id.as_str(), &again.event.message), ("3", &edited));
+    assert!(letters.discard(&tenant("rival"), &all[1].id).await.is_err());
+    assert_eq!(letters.discard(&acme, &all[1].id).await.expect("it is there").event.id.as_str(), "2");
+    assert!(letters.discard(&acme, &all[1].id).await.is_err(), "once");
+    assert_eq!(found(Filter::default()), ["1"]);
 }
 
 /// A broker that delays takes a retry; one that does not says so instead of forgetting it.
@@ -645,7 +681,7 @@ pub async fn room_for_effects_is_told_beforehand(broker: &dyn Broker) {
     }
     delivery.settle.settle(effects(&[event("2", "b")], vec![])).await.expect("there was room when it was asked for");
     let mut heard = Vec::new();
-    for _ in 0..100_000 {
+    for turn in 0..TURNS {
         for delivery in narrow.take() {
             heard.push(delivery.event.id.to_string());
             settle(delivery, ack()).await;
@@ -653,7 +689,7 @@ pub async fn room_for_effects_is_told_beforehand(broker: &dyn Broker) {
         if heard.len() == 2 {
             break;
         }
-        yield_now().await;
+        let_it_run(turn).await;
     }
     heard.sort();
     assert_eq!(heard, ["2", "3"]);

@@ -9,6 +9,7 @@
 pub mod choice;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod durable;
 pub mod http;
 pub mod memory;
 mod telemetry;

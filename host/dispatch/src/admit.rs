@@ -1,16 +1,20 @@
 //! Admission: the one way in for messages, from the wire and from guests alike.
 //!
-//! It checks a message against the host's limits, gives it id and time, and has the broker keep it. What it lets in is
+//! It checks a message against the host's limits, gives it id and times, and has the broker keep it. What it lets in is
 //! an event; what it refuses is nothing.
+
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_core::future::BoxFuture;
 
+use hostel_event::headers::Headers;
 use hostel_event::id::{EventId, Ids};
-use hostel_event::message::{Event, ID_HEADER};
+use hostel_event::message::{DELIVER_AT_HEADER, EXPIRES_HEADER, Event, ID_HEADER};
 use hostel_event::port::{Admitted, Broker, Clock, Observe, Publication, Publish, PublishError, Receipt};
+use hostel_event::time::Timestamp;
 
 /// What admission needs.
 #[derive(Clone)]
@@ -85,9 +89,32 @@ impl Admission {
             (None, None) => (self.parts.ids.event(), false),
         };
         let published_at = self.parts.clock.wall();
-        let event = Arc::new(Event { id, tenant, topic, published_at, expires_at: None, message });
-        Ok(Admitted { event, audience, given_id, not_before: None })
+        let expires_at = expiry(&mut message.headers, published_at)?;
+        let not_before = delay(&mut message.headers, published_at)?;
+        if not_before.is_some() && !self.parts.broker.guarantees().delays {
+            let text =
+                format!("header `{DELIVER_AT_HEADER}`: this host's broker publishes nothing later; leave it out");
+            return Err(PublishError::Timing(text));
+        }
+        let event = Arc::new(Event { id, tenant, topic, published_at, expires_at, message });
+        Ok(Admitted { event, audience, given_id, not_before })
     }
+}
+
+/// When the event expires. The header stays, with the point in time that it means now: who passes the event on, or makes
+/// another of it, does not make it younger.
+fn expiry(headers: &mut Headers, now: Timestamp) -> Result<Option<Timestamp>, PublishError> {
+    let Some(text) = headers.remove(EXPIRES_HEADER) else { return Ok(None) };
+    let expires_at = timing::parse(EXPIRES_HEADER, &text, now)?;
+    headers.append(EXPIRES_HEADER, &timing::write(expires_at))?;
+    Ok(Some(expires_at))
+}
+
+/// When the event is to be published; `None` for at once.
+fn delay(headers: &mut Headers, now: Timestamp) -> Result<Option<Timestamp>, PublishError> {
+    let Some(text) = headers.remove(DELIVER_AT_HEADER) else { return Ok(None) };
+    let not_before = timing::parse(DELIVER_AT_HEADER, &text, now)?;
+    Ok((not_before > now).then_some(not_before))
 }
 
 impl Publish for Admission {
@@ -105,3 +132,6 @@ impl Publish for Admission {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use hostel_event::delivery::Delivery;
-use hostel_event::port::{Clock, Invoke, Observe, Settled, Sink};
+use hostel_event::port::{Clock, Invoke, Observe, Pause, Settled, Sink};
 use hostel_event::subscription::{Subscription, SubscriptionId};
 
 use crate::admit::Admission;
 use crate::plan::{Input, Load, Settings};
+use crate::telemetry;
 
-use board::{Board, Todo};
+use board::{Board, Time, Todo};
 
 /// What the dispatcher needs.
 #[derive(Clone)]
@@ -70,6 +71,8 @@ pub struct Counts {
     pub retried: u64,
     /// Deliveries that became dead letters.
     pub dead_lettered: u64,
+    /// Deliveries that expired before their turn came.
+    pub expired: u64,
     /// Acks that did not take, because another wrote a key meanwhile; each made its event come again.
     pub conflicts: u64,
 }
@@ -83,6 +86,8 @@ pub struct State {
     pub load: Load,
     /// What it did so far.
     pub counts: Counts,
+    /// Why nothing of it starts, if it is paused.
+    pub pause: Option<Pause>,
 }
 
 impl Dispatcher {
@@ -105,10 +110,29 @@ impl Dispatcher {
     }
 
     /// Gives each subscription its handler, all in one step: deliveries that start from now on run the given version,
-    /// and those that run finish on theirs. A subscription that is new is attached, one that is known is switched.
+    /// and those that run finish on theirs. A subscription that is new is attached, one that is known is switched; that
+    /// ends its quarantine, and no operator's pause.
     pub fn attach(&self, handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>) {
-        let todo = self.shared.board.lock().attach(handlers);
+        let time = self.shared.time();
+        let todo = self.shared.board.lock().attach(time, handlers);
         self.shared.act(todo);
+    }
+
+    /// Starts nothing of a subscription any more until it is [resumed](Self::resume); what runs goes on to its end. Takes
+    /// the place of a quarantine. Says whether there is such a subscription.
+    #[must_use]
+    pub fn pause(&self, subscription: &SubscriptionId, reason: String) -> bool {
+        let time = self.shared.time();
+        let todo = self.shared.board.lock().pause(time, subscription, reason);
+        todo.map(|todo| self.shared.act(todo)).is_some()
+    }
+
+    /// Lets a subscription go on, whoever paused it. Says whether there is such a subscription.
+    #[must_use]
+    pub fn resume(&self, subscription: &SubscriptionId) -> bool {
+        let time = self.shared.time();
+        let todo = self.shared.board.lock().resume(time, subscription);
+        todo.map(|todo| self.shared.act(todo)).is_some()
     }
 
     /// Every subscription as it stands, ordered by id.
@@ -121,7 +145,7 @@ impl Dispatcher {
     /// what still runs. Says how many deliveries were left unsettled.
     ///
     /// With a durable broker only what runs is waited for, since what waits is kept; otherwise also what waits and
-    /// sleeps, since nobody else has it. Nothing may be delivered after this. Not safe to cancel.
+    /// sleeps, since nobody else has it, unless it is paused. Nothing may be delivered after this. Not safe to cancel.
     pub async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
         let durable = self.shared.parts.admission.broker().guarantees().durable;
         tokio::select! {
@@ -139,8 +163,8 @@ impl Dispatcher {
 
 impl Sink for Dispatcher {
     fn deliver(&self, delivery: Delivery) {
-        let now = self.shared.parts.clock.now();
-        let todo = self.shared.board.lock().arrive(now, delivery);
+        let time = self.shared.time();
+        let todo = self.shared.board.lock().arrive(time, delivery);
         self.shared.act(todo);
     }
 
@@ -157,14 +181,32 @@ impl Sink for Dispatcher {
 impl Shared {
     /// Tells the plan something and returns what is to do about it.
     fn step(&self, input: Input) -> Todo {
-        let now = self.parts.clock.now();
-        self.board.lock().step(now, input)
+        let time = self.time();
+        self.board.lock().step(time, input)
+    }
+
+    fn time(&self) -> Time {
+        Time { now: self.parts.clock.now(), wall: self.parts.clock.wall() }
     }
 
     /// Does what the plan wants, in tasks of their own.
     fn act(self: &Arc<Self>, todo: Todo) {
         if todo.sooner {
             self.sooner.notify_one();
+        }
+        for (subscription, pause) in todo.gated {
+            match pause {
+                Some(pause) => {
+                    telemetry::paused(&subscription, &pause);
+                    self.parts.observe.paused(&subscription, &pause);
+                }
+                None => {
+                    telemetry::resumed(&subscription);
+                    self.parts.observe.resumed(&subscription);
+                }
+            }
+            // What is paused is not waited for.
+            self.left.notify_waiters();
         }
         for job in todo.jobs {
             self.tasks.spawn(run::run(Arc::clone(self), job));
@@ -174,7 +216,8 @@ impl Shared {
         }
     }
 
-    /// Waits until nothing runs or is being settled, and unless the broker is durable until nothing waits or sleeps.
+    /// Waits until nothing runs or is being settled, and unless the broker is durable until nothing waits or sleeps that
+    /// is not paused.
     async fn done(&self, durable: bool) {
         loop {
             let mut left = std::pin::pin!(self.left.notified());
@@ -182,7 +225,7 @@ impl Shared {
             left.as_mut().enable();
             let done = {
                 let board = self.board.lock();
-                !board.is_settling() && if durable { board.running() == 0 } else { board.is_empty() }
+                !board.is_settling() && if durable { board.running() == 0 } else { board.is_at_rest() }
             };
             if done {
                 return;

@@ -3,23 +3,45 @@
 //! Each subscription has a lane. A delivery that arrives waits in its lane until the lane has fewer running than its
 //! concurrency and the host fewer than its capacity. Lanes with something to start take turns, one start each, so that
 //! a long lane delays a short one by at most one start for each other lane. A failed attempt sleeps, or is handed back
-//! to a broker that keeps delays itself, or is given up.
+//! to a broker that keeps delays itself, or is given up. What has expired when its turn comes is settled and not started.
+//!
+//! In an ordered lane deliveries of one key go one after another, in the order in which they arrived ([`line`]): the next
+//! begins when the broker has taken the settlement of the one before. Retries of an ordered lane sleep here even if the
+//! broker keeps delays: one that went back would come after those that it is to precede. If the broker did not take a
+//! settlement and will deliver the event again, its key waits for it, as long as [`RETURN`] at most.
+//!
+//! A lane that is paused ([`gate`]) starts nothing; what arrives waits.
 //!
 //! Invariants:
 //! - Every ticket that arrived is settled by exactly one [`Output::Settle`], unless its lane is closed before its
 //!   turn came.
 //! - A lane is in `ready` exactly once if it could start something but for the host's capacity, and never otherwise.
+//!   Only a lane that was paused or slowed down since may be there in vain, which `start` finds out.
+//! - Of a key at most one delivery waits for its start, runs or sleeps, unless it acknowledged early and that did not
+//!   take.
 //! - Nothing here allocates in proportion to anything but what is in the plan.
 
+mod gate;
+mod line;
+
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use hostel_event::subscription::RetryPolicy;
+use hostel_event::port::PausedBy;
+use hostel_event::subscription::{Quarantine, RetryPolicy};
 use hostel_event::time::Moment;
+
+use gate::Gate;
+pub use line::Key;
+use line::Lines;
+
+/// How long a key waits for an event that the broker delivers again. A broker does that at once, or some seconds after it
+/// failed; but what it drops meanwhile, because it expired or by retention, never comes.
+pub const RETURN: Duration = Duration::from_secs(60);
 
 /// One delivery in the plan. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,20 +69,32 @@ pub struct Rules {
     pub concurrency: usize,
     /// What follows a failed attempt.
     pub retry: RetryPolicy,
+    /// When it is paused because its handler keeps failing.
+    pub quarantine: Quarantine,
+}
+
+/// A delivery as it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its ticket, new.
+    pub ticket: Ticket,
+    /// Whose it is.
+    pub lane: Lane,
+    /// Attempts that went before.
+    pub attempts: u32,
+    /// In an ordered lane, what it waits in line for.
+    pub key: Option<Key>,
+    /// From then on it is not to be started.
+    pub expires: Option<Moment>,
+    /// The same event under an earlier ticket, whose settlement the broker did not take.
+    pub instead_of: Option<Ticket>,
 }
 
 /// What the plan is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// A delivery came for a lane, with this many attempts behind it.
-    Arrived {
-        /// Its ticket, new.
-        ticket: Ticket,
-        /// Whose it is.
-        lane: Lane,
-        /// Attempts that went before.
-        attempts: u32,
-    },
+    /// A delivery came for a lane.
+    Arrived(Arrival),
     /// The handler acknowledged while it runs.
     AckedEarly {
         /// Which.
@@ -72,6 +106,23 @@ pub enum Input {
         ticket: Ticket,
         /// What to make of it.
         verdict: Verdict,
+    },
+    /// The broker has settled a delivery, or not. Matters in ordered lanes only.
+    Settled {
+        /// Which.
+        ticket: Ticket,
+        /// It did not, and delivers the event again.
+        comes_again: bool,
+    },
+    /// An operator pauses a lane.
+    Pause {
+        /// Which.
+        lane: Lane,
+    },
+    /// An operator lets a lane go on, whoever paused it.
+    Resume {
+        /// Which.
+        lane: Lane,
     },
     /// Time has passed.
     Tick,
@@ -87,6 +138,8 @@ pub enum Verdict {
         /// The handler's advice; `None` leaves it to the backoff.
         after: Option<Duration>,
     },
+    /// It is to be tried again, and the handler is to blame.
+    Fault,
     /// It is given up.
     Reject,
 }
@@ -107,6 +160,11 @@ pub enum Output {
         ticket: Ticket,
         /// How.
         decision: Decision,
+    },
+    /// A lane's handler failed too often; the lane is paused from now on.
+    Quarantined {
+        /// Which.
+        lane: Lane,
     },
     /// Nothing more to do before this moment, unless there is other input: then tick.
     Sleep {
@@ -129,6 +187,8 @@ pub enum Decision {
     Rejected,
     /// Given up: its attempts are used up.
     Exhausted,
+    /// Not started, since it expired before.
+    Expired,
     /// Nobody's: its lane was closed while it ran, and it would have been tried again.
     Discarded,
 }
@@ -136,7 +196,7 @@ pub enum Decision {
 /// How much of a lane does what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Deliveries that could start but for concurrency and capacity.
+    /// Deliveries that could start but for concurrency, capacity, a pause, and those before them in their order.
     pub waiting: usize,
     /// Deliveries that run.
     pub running: usize,
@@ -150,6 +210,18 @@ struct LaneState {
     waiting: VecDeque<Ticket>,
     load: Load,
     in_ready: bool,
+    lines: Lines,
+    gate: Gate,
+}
+
+impl LaneState {
+    fn load(&self) -> Load {
+        Load { waiting: self.waiting.len() + self.lines.behind(), ..self.load }
+    }
+
+    fn may_start(&self) -> bool {
+        self.gate.paused().is_none() && self.load.running < self.rules.concurrency
+    }
 }
 
 #[derive(Debug)]
@@ -158,6 +230,22 @@ struct Work {
     /// Attempts begun.
     attempts: u32,
     settled: bool,
+    key: Option<Key>,
+    expires: Option<Moment>,
+    /// That of the lane's gate when the attempt began.
+    epoch: u64,
+}
+
+/// A delivery of an ordered lane that is being settled, or that the broker did not settle and delivers again. It holds
+/// its key.
+#[derive(Debug)]
+struct Ending {
+    lane: Lane,
+    key: Key,
+    /// It has come again under another ticket.
+    is_back: bool,
+    /// Until when the key waits for it, once the broker has failed to settle it.
+    until: Option<Moment>,
 }
 
 /// The plan. See the module's page.
@@ -169,6 +257,9 @@ pub struct Plan {
     work: HashMap<Ticket, Work>,
     ready: VecDeque<Lane>,
     sleeping: BinaryHeap<Reverse<(Moment, Ticket)>>,
+    endings: HashMap<Ticket, Ending>,
+    /// Those of `endings` that are to come again, by when the wait for them ends.
+    returning: BTreeSet<(Moment, Ticket)>,
     random: SmallRng,
 }
 
@@ -183,20 +274,27 @@ impl Plan {
             work: HashMap::new(),
             ready: VecDeque::new(),
             sleeping: BinaryHeap::new(),
+            endings: HashMap::new(),
+            returning: BTreeSet::new(),
             random: SmallRng::seed_from_u64(settings.seed),
         }
     }
 
-    /// Opens a lane. One that is open keeps its work and gets new rules, which may let more of it start.
-    pub fn open(&mut self, lane: Lane, rules: Rules, outputs: &mut Vec<Output>) {
-        self.lanes.entry(lane).and_modify(|state| state.rules = rules).or_insert_with(|| LaneState {
+    /// Opens a lane. One that is open keeps its work and gets new rules, which may let more of it start; its handler is
+    /// then another, so that a quarantine ends.
+    pub fn open(&mut self, now: Moment, lane: Lane, rules: Rules, outputs: &mut Vec<Output>) {
+        let state = self.lanes.entry(lane).or_insert_with(|| LaneState {
             rules,
             waiting: VecDeque::new(),
             load: Load::default(),
             in_ready: false,
+            lines: Lines::default(),
+            gate: Gate::default(),
         });
+        state.rules = rules;
+        state.gate.renew();
         self.make_ready(lane);
-        self.start(outputs);
+        self.start(now, outputs);
     }
 
     /// Closes a lane and forgets what waits or sleeps in it, which it returns. What runs goes on.
@@ -204,6 +302,7 @@ impl Plan {
         let Some(state) = self.lanes.remove(&lane) else { return Vec::new() };
         self.ready.retain(|&other| other != lane);
         let mut forgotten: Vec<Ticket> = state.waiting.into();
+        forgotten.extend(state.lines.into_behind());
         let work = &self.work;
         self.sleeping.retain(|Reverse((_, ticket))| {
             let keeps = work.get(ticket).is_some_and(|work| work.lane != lane);
@@ -215,13 +314,30 @@ impl Plan {
         for ticket in &forgotten {
             self.work.remove(ticket);
         }
+        self.endings.retain(|_, ending| ending.lane != lane);
+        self.returning.retain(|(_, ticket)| self.endings.contains_key(ticket));
         forgotten
     }
 
     /// What a lane is doing; `None` if it is not open.
     #[must_use]
     pub fn load(&self, lane: Lane) -> Option<Load> {
-        self.lanes.get(&lane).map(|state| Load { waiting: state.waiting.len(), ..state.load })
+        self.lanes.get(&lane).map(LaneState::load)
+    }
+
+    /// Who paused a lane; `None` if nobody did.
+    #[must_use]
+    pub fn paused(&self, lane: Lane) -> Option<PausedBy> {
+        self.lanes.get(&lane).and_then(|state| state.gate.paused())
+    }
+
+    /// Whether nothing of what is in the plan goes on by itself: nothing runs, and whatever waits or sleeps is in a lane
+    /// that is paused. Looks at each lane.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let held = |state: &LaneState| state.load().waiting + state.load.sleeping;
+        let paused = self.lanes.values().filter(|state| state.gate.paused().is_some());
+        self.running == 0 && self.work.len() == paused.map(held).sum::<usize>()
     }
 
     /// How many deliveries are in the plan: waiting, running and sleeping.
@@ -242,6 +358,12 @@ impl Plan {
         self.work.contains_key(&ticket)
     }
 
+    /// Whether a ticket of an ordered lane is being settled, or to come again because it was not.
+    #[must_use]
+    pub fn is_ending(&self, ticket: Ticket) -> bool {
+        self.endings.contains_key(&ticket)
+    }
+
     /// How many deliveries run.
     #[must_use]
     pub fn running(&self) -> usize {
@@ -251,64 +373,147 @@ impl Plan {
     /// Takes one input and says what to do about it. What is unknown by now is ignored.
     pub fn step(&mut self, now: Moment, input: Input, outputs: &mut Vec<Output>) {
         match input {
-            Input::Arrived { ticket, lane, attempts } => self.arrived(ticket, lane, attempts, outputs),
+            Input::Arrived(arrival) => self.arrived(arrival, outputs),
             Input::AckedEarly { ticket } => self.acked_early(ticket, outputs),
             Input::Finished { ticket, verdict } => self.finished(now, ticket, verdict, outputs),
+            Input::Settled { ticket, comes_again } => self.settled(now, ticket, comes_again),
+            Input::Pause { lane } => self.gate(lane, Gate::pause),
+            Input::Resume { lane } => self.gate(lane, Gate::resume),
             Input::Tick => {}
         }
         self.wake(now);
-        self.start(outputs);
-        if let Some(Reverse((until, _))) = self.sleeping.peek() {
-            outputs.push(Output::Sleep { until: *until });
+        self.start(now, outputs);
+        let sleeping = self.sleeping.peek().map(|Reverse((until, _))| *until);
+        let returning = self.returning.first().map(|(until, _)| *until);
+        if let Some(until) = sleeping.into_iter().chain(returning).min() {
+            outputs.push(Output::Sleep { until });
         }
     }
 
-    fn arrived(&mut self, ticket: Ticket, lane: Lane, attempts: u32, outputs: &mut Vec<Output>) {
+    fn arrived(&mut self, arrival: Arrival, outputs: &mut Vec<Output>) {
+        let Arrival { ticket, lane, attempts, key, expires, instead_of } = arrival;
         let Some(state) = self.lanes.get_mut(&lane) else {
             return outputs.push(Output::Settle { ticket, decision: Decision::Discarded });
         };
-        state.waiting.push_back(ticket);
-        self.work.insert(ticket, Work { lane, attempts, settled: false });
-        self.make_ready(lane);
+        self.work.insert(ticket, Work { lane, attempts, settled: false, key, expires, epoch: 0 });
+        if key.is_none_or(|key| state.lines.arrive(key, ticket, instead_of.is_some())) {
+            state.waiting.push_back(ticket);
+            self.make_ready(lane);
+        }
+        if let Some(old) = instead_of {
+            self.came_again(old);
+        }
+    }
+
+    /// What the broker did not settle is back: its key need not wait for it any more.
+    fn came_again(&mut self, ticket: Ticket) {
+        let Some(ending) = self.endings.get_mut(&ticket) else { return };
+        match ending.until {
+            None => ending.is_back = true,
+            Some(until) => {
+                let (lane, key) = (ending.lane, ending.key);
+                self.endings.remove(&ticket);
+                self.returning.remove(&(until, ticket));
+                self.release(lane, key);
+            }
+        }
+    }
+
+    fn settled(&mut self, now: Moment, ticket: Ticket, comes_again: bool) {
+        let Some(ending) = self.endings.get_mut(&ticket) else { return };
+        if comes_again && !ending.is_back {
+            let until = now.after(RETURN);
+            ending.until = Some(until);
+            self.returning.insert((until, ticket));
+            return;
+        }
+        let (lane, key) = (ending.lane, ending.key);
+        self.endings.remove(&ticket);
+        self.release(lane, key);
+    }
+
+    fn gate(&mut self, lane: Lane, change: fn(&mut Gate)) {
+        if let Some(state) = self.lanes.get_mut(&lane) {
+            change(&mut state.gate);
+            self.make_ready(lane);
+        }
+    }
+
+    /// Lets a key go, and whoever is next in its line go on.
+    fn release(&mut self, lane: Lane, key: Key) {
+        if let Some(state) = self.lanes.get_mut(&lane)
+            && let Some(next) = state.lines.release(key)
+        {
+            state.waiting.push_back(next);
+            self.make_ready(lane);
+        }
+    }
+
+    /// Settles a delivery. If it has a key, its hold on it is now that of its ending.
+    fn settle(&mut self, ticket: Ticket, decision: Decision, outputs: &mut Vec<Output>) {
+        if let Some(Work { lane, key: Some(key), .. }) = self.work.get(&ticket)
+            && self.lanes.contains_key(lane)
+        {
+            self.endings.insert(ticket, Ending { lane: *lane, key: *key, is_back: false, until: None });
+        }
+        outputs.push(Output::Settle { ticket, decision });
     }
 
     fn acked_early(&mut self, ticket: Ticket, outputs: &mut Vec<Output>) {
-        if let Some(work) = self.work.get_mut(&ticket)
-            && !work.settled
+        let Some(work) = self.work.get_mut(&ticket).filter(|work| !work.settled) else { return };
+        work.settled = true;
+        let (lane, key) = (work.lane, work.key);
+        // Both must be over before the next of its key: the attempt, and the settling.
+        if let Some(key) = key
+            && let Some(state) = self.lanes.get_mut(&lane)
         {
-            work.settled = true;
-            outputs.push(Output::Settle { ticket, decision: Decision::Ack });
+            state.lines.hold(key);
         }
+        self.settle(ticket, Decision::Ack, outputs);
     }
 
     fn finished(&mut self, now: Moment, ticket: Ticket, verdict: Verdict, outputs: &mut Vec<Output>) {
         let Some(work) = self.work.get(&ticket) else { return };
-        let (lane, attempts, settled) = (work.lane, work.attempts, work.settled);
+        let (lane, attempts, settled, key) = (work.lane, work.attempts, work.settled, work.key);
+        let epoch = work.epoch;
         self.running -= 1;
         let rules = self.lanes.get_mut(&lane).map(|state| {
             state.load.running -= 1;
+            match verdict {
+                Verdict::Ack => state.gate.acked(epoch),
+                Verdict::Fault if state.gate.faulted(now, epoch, state.rules.quarantine) => {
+                    outputs.push(Output::Quarantined { lane });
+                }
+                _ => {}
+            }
             state.rules
         });
         self.make_ready(lane);
 
+        let advice = match verdict {
+            Verdict::Retry { after } => after,
+            _ => None,
+        };
         let decision = match (verdict, rules) {
             _ if settled => None,
             (Verdict::Ack, _) => Some(Decision::Ack),
             (Verdict::Reject, _) => Some(Decision::Rejected),
-            (Verdict::Retry { .. }, None) => Some(Decision::Discarded),
-            (Verdict::Retry { .. }, Some(rules)) if attempts >= rules.retry.attempts => Some(Decision::Exhausted),
-            (Verdict::Retry { after }, Some(rules)) => {
-                let after = self.delay(rules.retry, attempts, after);
-                if !self.settings.broker_delays {
+            (_, None) => Some(Decision::Discarded),
+            (_, Some(rules)) if attempts >= rules.retry.attempts => Some(Decision::Exhausted),
+            (_, Some(rules)) => {
+                let after = self.delay(rules.retry, attempts, advice);
+                if !self.settings.broker_delays || key.is_some() {
                     return self.sleep(lane, now.after(after), ticket);
                 }
                 Some(Decision::Retry { after })
             }
         };
-        self.work.remove(&ticket);
-        if let Some(decision) = decision {
-            outputs.push(Output::Settle { ticket, decision });
+        match (decision, key) {
+            (Some(decision), _) => self.settle(ticket, decision, outputs),
+            (None, Some(key)) => self.release(lane, key),
+            (None, None) => {}
         }
+        self.work.remove(&ticket);
     }
 
     /// How long to wait after a failed attempt: the handler's advice, or a random part of the backoff's bound.
@@ -326,8 +531,16 @@ impl Plan {
         }
     }
 
-    /// Moves what has slept enough to the end of its lane.
+    /// Moves what has slept enough to the end of its lane, and gives up waiting for what does not come again.
     fn wake(&mut self, now: Moment) {
+        while let Some(&(until, ticket)) = self.returning.first()
+            && until <= now
+        {
+            self.returning.pop_first();
+            if let Some(Ending { lane, key, .. }) = self.endings.remove(&ticket) {
+                self.release(lane, key);
+            }
+        }
         while let Some(Reverse((due, ticket))) = self.sleeping.peek().copied()
             && due <= now
         {
@@ -344,29 +557,35 @@ impl Plan {
 
     fn make_ready(&mut self, lane: Lane) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
-        if !state.in_ready && !state.waiting.is_empty() && state.load.running < state.rules.concurrency {
+        if !state.in_ready && state.may_start() && !state.waiting.is_empty() {
             state.in_ready = true;
             self.ready.push_back(lane);
         }
     }
 
     /// Starts what may start: one of each ready lane in turn, while there is capacity.
-    fn start(&mut self, outputs: &mut Vec<Output>) {
+    fn start(&mut self, now: Moment, outputs: &mut Vec<Output>) {
         while self.running < self.settings.capacity
             && let Some(lane) = self.ready.pop_front()
         {
             let Some(state) = self.lanes.get_mut(&lane) else { continue };
             state.in_ready = false;
-            // New rules may have lowered the concurrency since the lane was made ready.
-            if state.load.running >= state.rules.concurrency {
+            // It may have been paused, or slowed down by new rules, since it was made ready.
+            if !state.may_start() {
                 continue;
             }
             let Some(ticket) = state.waiting.pop_front() else { continue };
             let Some(work) = self.work.get_mut(&ticket) else { continue };
-            work.attempts += 1;
-            state.load.running += 1;
-            self.running += 1;
-            outputs.push(Output::Start { ticket, attempt: work.attempts });
+            if work.expires.is_some_and(|expires| expires <= now) {
+                self.settle(ticket, Decision::Expired, outputs);
+                self.work.remove(&ticket);
+            } else {
+                work.attempts += 1;
+                work.epoch = state.gate.epoch();
+                state.load.running += 1;
+                self.running += 1;
+                outputs.push(Output::Start { ticket, attempt: work.attempts });
+            }
             self.make_ready(lane);
         }
     }

@@ -3,7 +3,7 @@
 use hostel_event::delivery::SettleError;
 use hostel_event::id::EventId;
 use hostel_event::key_value::Key;
-use hostel_event::port::Settled;
+use hostel_event::port::{Pause, PausedBy, Settled};
 use hostel_event::subscription::SubscriptionId;
 
 /// An attempt ended; at TRACE, since there is one for each event.
@@ -19,7 +19,26 @@ pub(crate) fn settled(event: &EventId, subscription: &SubscriptionId, settled: &
             tracing::debug!(%event, %subscription, reason, "event became a dead letter");
         }
         Settled::Discarded => tracing::debug!(%event, %subscription, "event discarded with its subscription"),
+        Settled::Expired => tracing::debug!(%event, %subscription, "event expired before its turn came"),
     }
+}
+
+/// Nothing of a subscription starts any more. If nobody asked for it, an operator must act.
+pub(crate) fn paused(subscription: &SubscriptionId, Pause { by, reason, .. }: &Pause) {
+    match by {
+        PausedBy::Operator => tracing::info!(%subscription, reason, "subscription paused"),
+        PausedBy::Quarantine => tracing::warn!(
+            %subscription,
+            reason,
+            "subscription quarantined: its handler keeps failing, and its events wait until you deploy another version, \
+             roll back or resume it"
+        ),
+    }
+}
+
+/// A subscription goes on after a pause.
+pub(crate) fn resumed(subscription: &SubscriptionId) {
+    tracing::info!(%subscription, "subscription goes on");
 }
 
 /// An attempt failed after its handler had acknowledged early; nothing makes the event come again.

@@ -11,6 +11,12 @@ use crate::topic::Topic;
 /// The header by which a publisher gives the event's id.
 pub const ID_HEADER: &str = "Hostel-Id";
 
+/// The header by which a publisher says from when on nobody wants the event any more.
+pub const EXPIRES_HEADER: &str = "Hostel-Expires";
+
+/// The header by which a publisher says when to publish the event.
+pub const DELIVER_AT_HEADER: &str = "Hostel-Deliver-At";
+
 /// The header that names the hosts that an event and those that caused it have left, so that what goes round in a circle
 /// comes to an end.
 pub const ROUTE_HEADER: &str = "Hostel-Route";

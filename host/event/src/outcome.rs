@@ -58,6 +58,12 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether the handler is to blame: a fault of the host's says nothing about it.
+    #[must_use]
+    pub const fn is_of_handler(self) -> bool {
+        !matches!(self, Self::Host)
+    }
+
     /// Its name in logs, metrics and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

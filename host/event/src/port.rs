@@ -10,6 +10,7 @@ mod key_value;
 mod observe;
 mod publish;
 mod registry;
+mod replay;
 
 pub use broker::{
     Admitted, Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed,
@@ -17,6 +18,7 @@ pub use broker::{
 pub use clock::Clock;
 pub use invoke::{Call, EarlyAck, Invoke};
 pub use key_value::{KeyValue, KeyValueError};
-pub use observe::{Observe, Settled};
+pub use observe::{Observe, Pause, PausedBy, Settled};
 pub use publish::{Publication, Publish, PublishError};
 pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Value, Watch};
+pub use replay::{Replay, ReplayError, Replaying, Span, Start};

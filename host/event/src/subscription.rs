@@ -126,6 +126,43 @@ pub struct Subscription {
     pub window: usize,
     /// What follows a failed attempt.
     pub retry: RetryPolicy,
+    /// Which of its deliveries wait for one another.
+    pub order: Order,
+    /// When its handler is not called any more because it keeps failing.
+    pub quarantine: Quarantine,
+}
+
+/// Which deliveries of a subscription wait for one another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Order {
+    /// None.
+    #[default]
+    None,
+    /// Those whose events have the same value in this header, or none of them has it. The first such header counts.
+    Header(Box<str>),
+}
+
+/// When a handler that keeps failing is not called any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    /// After this many faults without an ack between them; 0: never.
+    pub faults: u32,
+    /// Only if all of them fell within this time.
+    pub window: Duration,
+}
+
+impl Quarantine {
+    /// Never.
+    pub const OFF: Self = Self { faults: 0, window: Duration::ZERO };
+    /// The most faults that may be asked for. Each is remembered as a moment, for each subscription.
+    pub const FAULTS_LIMIT: u32 = 10_000;
+}
+
+impl Default for Quarantine {
+    /// Ten in a minute. Arbitrary: two events with five attempts each, so that a handler which does nothing but fail costs few events.
+    fn default() -> Self {
+        Self { faults: 10, window: Duration::from_secs(60) }
+    }
 }
 
 impl Subscription {
@@ -147,6 +184,8 @@ impl Subscription {
             concurrency: Self::CONCURRENCY,
             window: Self::WINDOW,
             retry: RetryPolicy::default(),
+            order: Order::None,
+            quarantine: Quarantine::default(),
         }
     }
 }

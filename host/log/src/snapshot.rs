@@ -97,6 +97,16 @@ impl Snapshot {
         pairs.map(|pair| decode(Space::Events, pair?, read)).collect()
     }
 
+    /// Where the events of a topic stand from an offset to before another, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// At the first that cannot be read.
+    pub fn offsets(&self, topic: &Topic, from: Offset, to: Offset, limit: usize) -> Result<Vec<Offset>, ReadError> {
+        let (from, to) = (key::event(topic.id, from.max(topic.floor)), key::event(topic.id, to));
+        let pairs = self.pairs(Space::Events, &from, Some(&to)).take(limit);
+        pairs.map(|pair| decode(Space::Events, pair?, |key, _| second(key))).collect()
+    }
+
     /// The first event of a topic that was published at or after a time. Where publishers give times out of order, the
     /// first such event by offset.
     ///

@@ -6,6 +6,7 @@ mod handlers;
 mod logs;
 mod peers;
 mod registry;
+mod subscriptions;
 mod tenant;
 
 use std::sync::Arc;
@@ -14,29 +15,28 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use hostel_api::problem::Code;
-use hostel_api::view::Items;
 use hostel_dispatch::driver::Dispatcher;
 use hostel_event::port::{Broker, Clock, Registry};
 use hostel_registry::cached::Cached;
 
-use crate::answer::{Failure, json};
+use crate::answer::Failure;
 use crate::deploy::Deployments;
+use crate::keep::Keep;
 use crate::network::Network;
 use crate::observe::Watchers;
-use crate::{query, view};
-
-use tenant::InTenant;
 
 /// What the admin API needs.
 pub(crate) struct Admin {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) broker: Arc<dyn Broker>,
+    /// How well it is, and what it keeps for nobody.
+    pub(crate) keep: Keep,
     /// Who gets events over the network.
     pub(crate) network: Arc<Network>,
     /// Who is there.
@@ -64,9 +64,13 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/components/{digest}", put(components::put).get(components::get))
         .route("/handlers", get(handlers::list))
         .route("/handlers/{name}", put(handlers::put).get(handlers::get).delete(handlers::delete))
-        .route("/subscriptions", get(subscriptions))
+        .route("/handlers/{name}/rollback", post(handlers::rollback))
+        .route("/subscriptions", get(subscriptions::list))
+        .route("/subscriptions/{id}", delete(subscriptions::drop))
+        .route("/subscriptions/{id}/pause", post(subscriptions::pause))
+        .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/dead-letters", get(dead_letters::list))
-        .route("/dead-letters/{id}", get(dead_letters::get))
+        .route("/dead-letters/{id}", get(dead_letters::get).delete(dead_letters::discard))
         .route("/dead-letters/{id}/redrive", post(dead_letters::redrive))
         .route("/logs", get(logs::read));
     let of_registry = Router::new()
@@ -91,14 +95,12 @@ async fn wrong_method(request: Request) -> Failure {
 }
 
 async fn ready(State(admin): Shared) -> Response {
-    match admin.stop.is_cancelled() {
-        false => "ready\n".into_response(),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response(),
+    let trouble = match admin.stop.is_cancelled() {
+        true => Some("shutting down".to_owned()),
+        false => admin.keep.trouble(),
+    };
+    match trouble {
+        None => "ready\n".into_response(),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
     }
-}
-
-async fn subscriptions(State(admin): Shared, InTenant { tenant, .. }: InTenant<()>, _: query::Nothing) -> Response {
-    let states = admin.dispatcher.states();
-    let own = states.iter().filter(|state| state.subscription.tenant == tenant);
-    json(StatusCode::OK, &Items { items: own.map(view::subscription).collect() })
 }

@@ -108,10 +108,12 @@ impl From<PublishError> for Failure {
             }
             PublishError::Id(_) => Self::new(Code::MalformedHeaders, detail)
                 .hint("give `Hostel-Id` 1 to 255 bytes without control characters, or leave it to the host"),
-            PublishError::Header(_) => Self::new(Code::MalformedHeaders, detail),
+            PublishError::Header(_) | PublishError::Timing(_) => Self::new(Code::MalformedHeaders, detail),
             PublishError::Overloaded { retry_after, .. } => {
                 Self { retry_after: Some(retry_after), ..Self::new(Code::Overloaded, detail) }
             }
+            PublishError::Full(_) => Self::new(Code::DiskFull, detail),
+            PublishError::Unavailable(_) => Self::new(Code::LogUnusable, detail),
             PublishError::Closed => Self::new(Code::ShuttingDown, detail).closing(),
             _ => Self::internal(&detail),
         }
@@ -174,6 +176,12 @@ impl From<Refusal> for Failure {
             Refusal::NoComponent(_) => {
                 return Self::new(Code::NotFound, detail).hint("`hostel deploy` uploads it before it deploys");
             }
+            Refusal::NoPrevious(_) => {
+                return Self::new(Code::NotFound, detail)
+                    .hint("a host remembers one version before the one that runs; deploy the one that you want");
+            }
+            Refusal::Full(_) => Code::DiskFull,
+            Refusal::Unavailable(_) => Code::LogUnusable,
             Refusal::NoHandler(_) => Code::NotFound,
             Refusal::Load(error) => match load_code(error) {
                 Some(code) => code,

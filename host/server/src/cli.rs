@@ -123,10 +123,16 @@ pub(crate) enum ClientCommand {
     Deploy(deploy::Arguments),
     /// Take a handler away, and what waits for it
     Undeploy(handlers::UndeployArguments),
+    /// Bring back the version of a handler that ran before this one
+    Rollback(handlers::RollbackArguments),
     /// List the handlers, or show one
     Handlers(handlers::Arguments),
     /// List the subscriptions and how they are doing
     Subscriptions(handlers::SubscriptionsArguments),
+    /// Start nothing more of a subscription or a handler; its events wait
+    Pause(handlers::PauseArguments),
+    /// Let a subscription or a handler go on that was paused or quarantined
+    Resume(handlers::PauseArguments),
     /// Show what handlers logged
     Logs(logs::Arguments),
     /// List, show or redrive the events that were given up
@@ -204,6 +210,9 @@ async fn dispatch(connection: Connection, command: ClientCommand) -> Result<(), 
         ClientCommand::Tail(arguments) => tail::run(&client()?, &arguments).await,
         ClientCommand::Deploy(arguments) => deploy::run(&client()?, &arguments).await,
         ClientCommand::Undeploy(arguments) => handlers::undeploy(&client()?, &arguments).await,
+        ClientCommand::Rollback(arguments) => handlers::rollback(&client()?, &arguments).await,
+        ClientCommand::Pause(arguments) => handlers::pause(&client()?, &arguments).await,
+        ClientCommand::Resume(arguments) => handlers::resume(&client()?, &arguments).await,
         ClientCommand::Handlers(arguments) => handlers::run(&client()?, &arguments).await,
         ClientCommand::Subscriptions(arguments) => handlers::subscriptions(&client()?, &arguments).await,
         ClientCommand::Logs(arguments) => logs::run(&client()?, &arguments).await,
@@ -298,6 +307,7 @@ mod tests {
             "hostel publish a b --timeout 5s",
             "hostel publish a b -H x",
             "hostel publish a b --wait --timeout 5",
+            "hostel publish a b --wait --deliver-at 5m",
             "hostel tail a --count 0",
             "hostel services a b",
             "hostel services --tenant acme",

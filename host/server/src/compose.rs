@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hostel_api::problem::Code;
-use hostel_broker::memory;
 use hostel_dispatch::admit::{self, Admission};
 use hostel_dispatch::driver::{self, Dispatcher};
 use hostel_event::id::{Entropy, Ids};
 use hostel_event::name::Tenant;
-use hostel_event::port::{Broker, Clock, Observe, Publish};
+use hostel_event::port::{Clock, Observe, Publish};
 use hostel_runtime::{Runtime, RuntimeError};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
 use crate::clock::SystemClock;
 use crate::config::load::Mistake;
-use crate::config::{Config, Selector, UnknownId};
+use crate::config::{Config, UnknownId};
 use crate::deploy::{self, Deployments};
 use crate::ingress::{self, Ingress};
+use crate::keep::Keep;
 use crate::network::{self, Network, UnknownNode};
 use crate::observe::Watchers;
 
@@ -29,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) deployments: Arc<Deployments>,
+    keep: Keep,
     admission: Arc<Admission>,
     dispatcher: Dispatcher,
     network: Arc<Network>,
@@ -37,15 +38,15 @@ pub(crate) struct Host {
 /// Puts a host together. `stop` ends what clients follow, and readiness.
 ///
 /// Must be called within a tokio runtime.
-pub(crate) fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationToken) -> Result<Host, Mistake> {
+pub(crate) async fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationToken) -> Result<Host, Mistake> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids = Ids::new(Arc::clone(&clock), rand::random::<Entropy>);
     let watchers = Arc::new(Watchers::default());
     let observe: Arc<dyn Observe> = Arc::<Watchers>::clone(&watchers);
 
-    let broker = memory::Memory::new(memory_settings(config), Arc::clone(&clock), ids.clone());
+    let keep = Keep::open(config, &clock, &ids).await?;
+    let broker = keep.broker();
     let guarantees = broker.guarantees();
-    let broker: Arc<dyn Broker> = Arc::new(broker);
     let admission = Arc::new(Admission::new(admit::Parts {
         broker: Arc::clone(&broker),
         clock: Arc::clone(&clock),
@@ -75,6 +76,7 @@ pub(crate) fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationT
     let parts = deploy::Parts {
         runtime: Arc::new(runtime),
         broker: Arc::clone(&broker),
+        keep: keep.clone(),
         dispatcher: dispatcher.clone(),
         network: Arc::clone(&network),
         clock: Arc::clone(&clock),
@@ -106,6 +108,7 @@ pub(crate) fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationT
         deployments: Arc::clone(&deployments),
         dispatcher: dispatcher.clone(),
         broker,
+        keep: keep.clone(),
         network: Arc::clone(&network),
         registry: network.registry(),
         cached: network.cached().cloned(),
@@ -114,7 +117,7 @@ pub(crate) fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationT
         component_limit: bytes(config.admin.component_limit.0),
         stop: stop.clone(),
     });
-    Ok(Host { ingress, admin, deployments, admission, dispatcher, network })
+    Ok(Host { ingress, admin, deployments, keep, admission, dispatcher, network })
 }
 
 impl Host {
@@ -123,9 +126,16 @@ impl Host {
         self.network.leave().await;
     }
 
-    /// Waits until events go to the peers that are there. Cancelling is safe.
+    /// Waits until events go to the peers that are there. Then what waited for its time, and found nobody before, may
+    /// begin. Cancelling is safe.
     pub(crate) async fn ready(&self) {
         self.network.ready().await;
+        self.keep.begin();
+    }
+
+    /// Whether what is not finished is kept.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.keep.log().is_some()
     }
 
     /// Finishes what is here, as long as `patience` lasts and `hurry` does not resolve; says how many deliveries were
@@ -136,22 +146,9 @@ impl Host {
         let left = self.dispatcher.drain(patience, hurry).await;
         self.admission.close();
         self.deployments.close().await;
-        left + self.network.close(patience.saturating_sub(began.elapsed())).await
-    }
-}
-
-fn memory_settings(config: &Config) -> memory::Settings {
-    memory::Settings {
-        bytes: bytes(config.broker.memory.0),
-        dead_letters: config.broker.dead_letters,
-        dead_letter_bytes: bytes(config.broker.dead_letter_memory.0),
-        key_value_bytes: bytes(config.broker.key_value_memory.0),
-        choice: match config.peers.selector {
-            Selector::Random => memory::Choice::Random,
-            Selector::RoundRobin => memory::Choice::RoundRobin,
-            Selector::LeastLoaded => memory::Choice::LeastLoaded,
-        },
-        seed: rand::random(),
+        let left = left + self.network.close(patience.saturating_sub(began.elapsed())).await;
+        self.keep.close().await;
+        left
     }
 }
 

@@ -3,6 +3,7 @@
 //! Any values are taken that have the right type; [`check`](Config::check) says what does not fit together. Reading
 //! and layering are in [`load`].
 
+pub(crate) mod broker;
 pub(crate) mod load;
 
 use std::net::SocketAddr;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use hostel_api::unit::{ByteSize, Span};
+
+use broker::Broker;
 
 /// Everything. Each part has a table of its own in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +32,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     /// How much handlers may use together.
     pub(crate) runtime: Runtime,
-    /// How much is kept.
+    /// How events are kept.
     pub(crate) broker: Broker,
     /// How nodes find one another.
     pub(crate) registry: Registry,
@@ -86,20 +89,6 @@ pub(crate) struct Runtime {
     pub(crate) invocations: usize,
     /// The largest memory that a handler may ask for.
     pub(crate) memory_limit: ByteSize,
-}
-
-/// How much is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Broker {
-    /// Bytes of all events that are not settled.
-    pub(crate) memory: ByteSize,
-    /// How many dead letters are kept.
-    pub(crate) dead_letters: usize,
-    /// Bytes of all dead letters.
-    pub(crate) dead_letter_memory: ByteSize,
-    /// Bytes of all keys and values that handlers keep.
-    pub(crate) key_value_memory: ByteSize,
 }
 
 /// How nodes find one another.
@@ -269,17 +258,6 @@ impl Default for Runtime {
         Self {
             invocations: hostel_runtime::Settings::invocations_here(),
             memory_limit: ByteSize(hostel_runtime::Settings::MEMORY_LIMIT as u64),
-        }
-    }
-}
-
-impl Default for Broker {
-    fn default() -> Self {
-        Self {
-            memory: ByteSize(256 * MIB),
-            dead_letters: 10_000,
-            dead_letter_memory: ByteSize(64 * MIB),
-            key_value_memory: ByteSize(64 * MIB),
         }
     }
 }

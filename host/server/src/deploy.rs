@@ -3,10 +3,12 @@
 //! What should run is a table of handlers. Every way to change it, at start or later, makes a new table and applies
 //! the difference; there is no other path, so that a start is nothing but a change from an empty table. A change is
 //! prepared whole, compiled and initialised, before anything is switched: one that fails leaves everything as it was.
-//! Changes go one after another; events never wait for them.
+//! Changes go one after another; events never wait for them. With a durable broker the table is [kept], and a start is a
+//! change to what was kept.
 
 mod change;
 mod components;
+mod kept;
 mod refusal;
 mod specification;
 
@@ -26,17 +28,21 @@ use hostel_event::port::{Broker, Clock, Invoke, Sink};
 use hostel_event::time::Timestamp;
 use hostel_runtime::{Component, Guest, Runtime, World};
 
+use crate::keep::Keep;
 use crate::network::Network;
 use crate::telemetry;
 
 use change::Change;
 use components::Components;
+use kept::{Document, Kept, Row};
 pub(crate) use refusal::Refusal;
 
 /// What deployments need.
 pub(crate) struct Parts {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) broker: Arc<dyn Broker>,
+    /// Where what is deployed is kept.
+    pub(crate) keep: Keep,
     pub(crate) dispatcher: Dispatcher,
     /// Hears which subscriptions run.
     pub(crate) network: Arc<Network>,
@@ -50,6 +56,26 @@ pub(crate) struct Deployment {
     pub(crate) guest: Arc<Guest>,
     pub(crate) world: World,
     pub(crate) deployed_at: Timestamp,
+    /// What was deployed.
+    pub(crate) manifest: Arc<Manifest>,
+    /// What ran before, to go back to.
+    pub(crate) previous: Option<Arc<Manifest>>,
+}
+
+/// A handler that was deployed before the host was started and does not run now. Its events wait.
+#[derive(Clone)]
+pub(crate) struct Failed {
+    pub(crate) name: HandlerName,
+    /// What was deployed and when, if that can be told.
+    pub(crate) deployed: Option<(Arc<Manifest>, Timestamp)>,
+    pub(crate) reason: String,
+}
+
+/// What a change keeps before it is made.
+enum Record {
+    Put(Tenant, HandlerName, Box<Document>),
+    Remove(Tenant, HandlerName),
+    Nothing,
 }
 
 type Table = BTreeMap<(Tenant, HandlerName), Deployment>;
@@ -59,6 +85,8 @@ pub(crate) struct Deployments {
     parts: Parts,
     components: Components,
     table: RwLock<Table>,
+    kept: Kept,
+    failed: RwLock<BTreeMap<(Tenant, HandlerName), Failed>>,
     /// Held for the length of a change.
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Switches that were begun; they end even if whoever asked for them has gone.
@@ -72,7 +100,15 @@ impl Deployments {
     /// The folder could not be made.
     pub(crate) fn open(parts: Parts, data_dir: &Path) -> std::io::Result<Self> {
         let components = Components::open(data_dir.join("components"))?;
-        Ok(Self { parts, components, table: RwLock::default(), changing: Arc::default(), switches: TaskTracker::new() })
+        Ok(Self {
+            kept: Kept::new(parts.keep.log().cloned()),
+            parts,
+            components,
+            table: RwLock::default(),
+            failed: RwLock::default(),
+            changing: Arc::default(),
+            switches: TaskTracker::new(),
+        })
     }
 
     /// Everything of a tenant that runs, by name.
@@ -84,6 +120,12 @@ impl Deployments {
     /// One handler of a tenant.
     pub(crate) fn get(&self, tenant: &Tenant, name: &HandlerName) -> Option<Deployment> {
         self.table.read().get(&(tenant.clone(), name.clone())).cloned()
+    }
+
+    /// Everything of a tenant that should run and does not, by name.
+    pub(crate) fn failed(&self, tenant: &Tenant) -> Vec<Failed> {
+        let failed = self.failed.read();
+        failed.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, failed)| failed.clone()).collect()
     }
 
     /// Checks, compiles and keeps a component; says also whether it was kept before.
@@ -130,18 +172,19 @@ impl Deployments {
     ) -> Result<(Deployment, bool), Refusal> {
         let handler = Arc::new(specification::handler(tenant, manifest)?);
         let changing = Arc::clone(&self.changing).lock_owned().await;
-        if let Some(running) = self.get(tenant, &handler.name).filter(|running| running.handler == handler) {
-            return Ok((running, false));
+        let running = self.get(tenant, &handler.name);
+        if let Some(running) = running.as_ref().filter(|running| running.handler == handler) {
+            return Ok((running.clone(), false));
         }
-        let component = self.get_component(tenant, handler.digest).await?;
-        let guest = self.parts.runtime.prepare(&component, &handler)?;
-        guest.init().await?;
-        let (world, deployed_at) = (component.world(), self.parts.clock.wall());
-        let deployment = Deployment { handler: Arc::clone(&handler), guest, world, deployed_at };
+        let (guest, world) = self.prepare(&handler).await?;
+        let deployed_at = self.parts.clock.wall();
+        let (manifest, previous) = (Arc::new(manifest.clone()), running.map(|running| running.manifest));
+        let deployment = Deployment { handler: Arc::clone(&handler), guest, world, deployed_at, manifest, previous };
 
         let mut table = self.table.read().clone();
         table.insert((tenant.clone(), handler.name.clone()), deployment.clone());
-        self.switch(changing, table).await?;
+        let document = Box::new(Document::of(&deployment));
+        self.switch(changing, table, Record::Put(tenant.clone(), handler.name.clone(), document)).await?;
         telemetry::deployed(
             tenant.as_str(),
             handler.name.as_str(),
@@ -151,22 +194,99 @@ impl Deployments {
         Ok((deployment, true))
     }
 
+    /// A handler's component, compiled and made ready.
+    async fn prepare(&self, handler: &Arc<Handler>) -> Result<(Arc<Guest>, World), Refusal> {
+        let component = self.get_component(&handler.tenant, handler.digest).await?;
+        let guest = self.parts.runtime.prepare(&component, handler)?;
+        guest.init().await?;
+        Ok((guest, component.world()))
+    }
+
+    /// Runs again what ran when the host ended. What of it cannot run is told and listed as failed; the rest runs.
+    ///
+    /// # Errors
+    /// What was kept cannot be read, or the broker would not have its subscriptions.
+    pub(crate) async fn restore(self: &Arc<Self>) -> Result<(), Refusal> {
+        let changing = Arc::clone(&self.changing).lock_owned().await;
+        let mut table = self.table.read().clone();
+        for Row { tenant, name, document } in self.kept.read().await? {
+            let deployed = document.as_ref().ok().map(|document| document.deployed());
+            let revived = match document {
+                Ok(document) => self.revive(&tenant, document).await.map_err(|refusal| refusal.to_string()),
+                Err(reason) => Err(reason),
+            };
+            match revived {
+                Ok(deployment) => {
+                    table.insert((tenant, name), deployment);
+                }
+                Err(reason) => {
+                    telemetry::not_restored(tenant.as_str(), name.as_str(), &reason);
+                    let failed = Failed { name: name.clone(), deployed, reason };
+                    self.failed.write().insert((tenant, name), failed);
+                }
+            }
+        }
+        telemetry::restored(table.len());
+        self.switch(changing, table, Record::Nothing).await?;
+        Ok(())
+    }
+
+    async fn revive(&self, tenant: &Tenant, document: Document) -> Result<Deployment, Refusal> {
+        let handler = Arc::new(specification::handler(tenant, &document.manifest)?);
+        let (guest, world) = self.prepare(&handler).await?;
+        let (manifest, deployed_at) = document.deployed();
+        Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new) })
+    }
+
+    /// Deploys again what ran before a handler's last deployment.
+    ///
+    /// Cancelling leaves either version serving.
+    pub(crate) async fn rollback(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        name: &HandlerName,
+    ) -> Result<(Deployment, bool), Refusal> {
+        let running = self.get(tenant, name).ok_or_else(|| Refusal::NoHandler(name.clone()))?;
+        let previous = running.previous.ok_or_else(|| Refusal::NoPrevious(name.clone()))?;
+        self.deploy(tenant, &previous).await
+    }
+
     /// Takes a handler away; says how many deliveries that waited for it are now nobody's.
     pub(crate) async fn undeploy(self: &Arc<Self>, tenant: &Tenant, name: &HandlerName) -> Result<usize, Refusal> {
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let mut table = self.table.read().clone();
-        if table.remove(&(tenant.clone(), name.clone())).is_none() {
+        let key = (tenant.clone(), name.clone());
+        let runs = table.remove(&key).is_some();
+        if !runs && !self.failed.read().contains_key(&key) {
             return Err(Refusal::NoHandler(name.clone()));
         }
-        let discarded = self.switch(changing, table).await?;
+        let mut discarded = self.switch(changing, table, Record::Remove(tenant.clone(), name.clone())).await?;
+        if !runs {
+            discarded += self.drop_orphans(tenant, name).await?;
+        }
         telemetry::undeployed(tenant.as_str(), name.as_str(), discarded);
         Ok(discarded)
     }
 
-    /// Ends every subscription, once nothing is to be delivered any more. Not safe to cancel.
+    /// Forgets the subscriptions of a handler that does not run, with all that waits for them; says how much that was.
+    async fn drop_orphans(&self, tenant: &Tenant, name: &HandlerName) -> Result<usize, Refusal> {
+        let prefix = format!("{tenant}/{name}:");
+        let mut dropped = 0;
+        for orphan in self.parts.keep.orphans() {
+            if orphan.subscription.as_str().starts_with(&prefix) {
+                dropped += self.parts.keep.drop_orphan(&orphan.subscription).await?;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Ends every subscription, once nothing is to be delivered any more. With a durable broker they stay, as what waits
+    /// for them does, and only changes that were begun are waited for. Not safe to cancel.
     pub(crate) async fn close(self: &Arc<Self>) {
         let changing = Arc::clone(&self.changing).lock_owned().await;
-        if let Err(error) = self.switch(changing, Table::new()).await {
+        if self.kept.is_durable() {
+            drop(changing);
+        } else if let Err(error) = self.switch(changing, Table::new(), Record::Nothing).await {
             telemetry::internal_error(&error.to_string());
         }
         self.switches.close();
@@ -175,13 +295,26 @@ impl Deployments {
 
     /// Makes a table the one that runs: applies how it differs from the one that ran. Cancelling lets it go on to its
     /// end: a switch left halfway would serve what no table says.
-    async fn switch(self: &Arc<Self>, changing: OwnedMutexGuard<()>, new: Table) -> Result<usize, Refusal> {
+    async fn switch(
+        self: &Arc<Self>,
+        changing: OwnedMutexGuard<()>,
+        new: Table,
+        record: Record,
+    ) -> Result<usize, Refusal> {
         let this = Arc::clone(self);
         let switch = self.switches.spawn(async move {
             let _changing = changing;
+            match &record {
+                Record::Put(tenant, name, document) => this.kept.put(tenant, name, document).await?,
+                Record::Remove(tenant, name) => this.kept.remove(tenant, name).await?,
+                Record::Nothing => {}
+            }
             let change = change::difference(&this.table.read(), &new);
             let discarded = this.apply(change, &new).await?;
             *this.table.write() = new;
+            if let Record::Put(tenant, name, _) | Record::Remove(tenant, name) = record {
+                this.failed.write().remove(&(tenant, name));
+            }
             Ok(discarded)
         });
         switch.await.map_err(|error| Refusal::Internal(error.to_string()))?

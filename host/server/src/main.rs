@@ -10,6 +10,7 @@ mod config;
 mod deploy;
 mod follow;
 mod ingress;
+mod keep;
 mod listener;
 mod network;
 mod observe;

@@ -90,7 +90,11 @@ async fn serve(config: Config) -> Result<(), Mistake> {
 
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let tls = tls::acceptor(&config.ingress, &config.data_dir, ingress_address)?;
-    let host = compose(&config, ingress_address, &stopping)?;
+    let host = compose(&config, ingress_address, &stopping).await?;
+    host.deployments.restore().await.map_err(|refusal| {
+        let (code, detail) = crate::answer::refused(refusal);
+        Mistake { code, text: format!("cannot run again what was deployed: {detail}") }
+    })?;
     for path in &config.handlers {
         deploy(&host.deployments, &config, path).await?;
     }
@@ -126,7 +130,7 @@ async fn serve(config: Config) -> Result<(), Mistake> {
             }
         })
         .await;
-    telemetry::drained(left);
+    telemetry::drained(left, host.is_durable());
     ended.cancel();
     // As above.
     let _ = admin.await;

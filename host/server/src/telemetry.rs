@@ -34,9 +34,12 @@ pub(crate) fn draining(signal: &str) {
 }
 
 /// The host has ended.
-pub(crate) fn drained(left: usize) {
+pub(crate) fn drained(left: usize, is_durable: bool) {
     match left {
         0 => tracing::info!("all deliveries ended"),
+        left if is_durable => {
+            tracing::info!(left, "deliveries were not finished; they are kept and go on at the next start");
+        }
         left => tracing::error!(left, "deliveries were not finished and are lost with the memory broker"),
     }
 }
@@ -44,6 +47,23 @@ pub(crate) fn drained(left: usize) {
 /// A handler was deployed or replaced.
 pub(crate) fn deployed(tenant: &str, handler: &str, version: &str, digest: &str) {
     tracing::info!(tenant, handler, version, digest, "deployed");
+}
+
+/// What was deployed before runs again.
+pub(crate) fn restored(handlers: usize) {
+    if handlers > 0 {
+        tracing::info!(handlers, "what was deployed before runs again");
+    }
+}
+
+/// A handler that was deployed before does not run any more.
+pub(crate) fn not_restored(tenant: &str, handler: &str, reason: &str) {
+    tracing::error!(
+        tenant,
+        handler,
+        reason,
+        "a handler that was deployed does not run; its events wait until it is deployed again"
+    );
 }
 
 /// A handler was taken away.

@@ -4,19 +4,20 @@ use hostel_api::manifest;
 use hostel_api::time::rfc3339;
 use hostel_api::unit::{ByteSize, Span};
 use hostel_api::view::{
-    AttemptView, ComponentView, DeadLetterSummary, DeadLetterView, EventView, HandlerView, LogLineView,
-    SettlementOutcome, SettlementView, SubscriptionView, text_or_base64,
+    AttemptView, ComponentView, DeadLetterSummary, DeadLetterView, EventView, HandlerView, LogLineView, PauseBy,
+    PauseView, SettlementOutcome, SettlementView, SubscriptionView, text_or_base64,
 };
+use hostel_broker::durable::Orphan;
 use hostel_dispatch::driver::State;
 use hostel_event::dead_letter::DeadLetter;
 use hostel_event::id::EventId;
 use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, LogLine, LogSource};
-use hostel_event::port::Settled;
-use hostel_event::subscription::{Subscription, SubscriptionId};
+use hostel_event::port::{Pause, PausedBy, Settled};
+use hostel_event::subscription::{Order, Subscription, SubscriptionId};
 use hostel_runtime::Component;
 
-use crate::deploy::Deployment;
+use crate::deploy::{Deployment, Failed};
 use crate::observe::logbook::Entry;
 use crate::observe::waiters::Progress;
 
@@ -55,6 +56,25 @@ pub(crate) fn handler(deployment: &Deployment) -> HandlerView {
             log_bytes: Some(ByteSize(number(handler.limits.log_bytes))),
         },
         config: handler.grants.config.keys().cloned().collect(),
+        failed: None,
+    }
+}
+
+/// A handler that should run and does not, as far as it is known.
+pub(crate) fn failed(failed: &Failed) -> HandlerView {
+    let manifest = failed.deployed.as_ref().map(|(manifest, _)| manifest);
+    let deployed_at = failed.deployed.as_ref().map(|(_, at)| rfc3339(at.as_millis()));
+    HandlerView {
+        name: failed.name.to_string(),
+        version: manifest.map(|manifest| manifest.version.clone()).unwrap_or_default(),
+        component: manifest.map(|manifest| manifest.component.clone()).unwrap_or_default(),
+        world: String::new(),
+        deployed_at: deployed_at.unwrap_or_default(),
+        subscriptions: manifest.map(|manifest| manifest.subscriptions.clone()).unwrap_or_default(),
+        publish: manifest.map(|manifest| manifest.publish.clone()).unwrap_or_default(),
+        limits: manifest.map(|manifest| manifest.limits.clone()).unwrap_or_default(),
+        config: manifest.map(|manifest| manifest.config.0.keys().cloned().collect()).unwrap_or_default(),
+        failed: Some(failed.reason.clone()),
     }
 }
 
@@ -70,11 +90,19 @@ fn written(subscription: &Subscription) -> manifest::Subscription {
             backoff: Some(Span(subscription.retry.backoff)),
             backoff_limit: Some(Span(subscription.retry.backoff_limit)),
         },
+        order_by: match &subscription.order {
+            Order::None => None,
+            Order::Header(name) => Some(format!("header:{name}")),
+        },
+        quarantine: manifest::Quarantine {
+            faults: Some(subscription.quarantine.faults),
+            window: Some(Span(subscription.quarantine.window)),
+        },
     }
 }
 
 pub(crate) fn subscription(state: &State) -> SubscriptionView {
-    let State { subscription, load, counts } = state;
+    let State { subscription, load, counts, pause } = state;
     SubscriptionView {
         id: subscription.id.to_string(),
         handler: subscription.id.handler().to_owned(),
@@ -87,6 +115,38 @@ pub(crate) fn subscription(state: &State) -> SubscriptionView {
         acked: counts.acked,
         retried: counts.retried,
         dead_lettered: counts.dead_lettered,
+        expired: counts.expired,
+        pause: pause.as_ref().map(|Pause { by, since, reason }| PauseView {
+            by: match by {
+                PausedBy::Operator => PauseBy::Operator,
+                PausedBy::Quarantine => PauseBy::Quarantine,
+            },
+            since: rfc3339(since.as_millis()),
+            reason: reason.clone(),
+        }),
+        absent: false,
+    }
+}
+
+/// A subscription that nobody has come for since the host was started.
+pub(crate) fn absent(orphan: &Orphan) -> SubscriptionView {
+    let id = orphan.subscription.as_str();
+    SubscriptionView {
+        id: id.to_owned(),
+        handler: orphan.subscription.handler().to_owned(),
+        // No tenant's, handler's or peer's name holds a colon.
+        pattern: id.split_once(':').map_or("", |(_, pattern)| pattern).to_owned(),
+        queue: None,
+        waiting: number(orphan.unsettled),
+        running: 0,
+        sleeping: 0,
+        delivered: 0,
+        acked: 0,
+        retried: 0,
+        dead_lettered: 0,
+        expired: 0,
+        pause: None,
+        absent: true,
     }
 }
 
@@ -182,6 +242,7 @@ pub(crate) fn settlement(event: &EventId, subscription: &SubscriptionId, progres
         Some(Settled::Ack) => (SettlementOutcome::Ack, None),
         Some(Settled::DeadLetter { reason }) => (SettlementOutcome::DeadLetter, Some(reason.clone())),
         Some(Settled::Discarded) => (SettlementOutcome::Discarded, last()),
+        Some(Settled::Expired) => (SettlementOutcome::Expired, last()),
     };
     SettlementView {
         subscription: subscription.to_string(),

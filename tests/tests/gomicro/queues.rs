@@ -23,8 +23,9 @@ const TOPIC: &str = "orders.created";
 const COUNT: u64 = 300;
 /// go-micro's publisher loses messages that come faster than it posts them. At this pace none was ever seen to be lost.
 const PACE: Duration = Duration::from_millis(4);
-/// Longer than what is under way can take, so that a second delivery of a message is seen.
-const QUIET: Duration = Duration::from_secs(2);
+/// Longer than what is under way can take, so that a second delivery of a message is seen, and than a host leaves a new
+/// peer alone.
+const QUIET: Duration = Duration::from_secs(6);
 
 fn paced() -> Publish<'static> {
     Publish { topic: TOPIC, body: b"{}", count: COUNT, every: PACE, ..Publish::default() }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
-use hostel_event::dead_letter::DeadLetter;
+use hostel_event::dead_letter::{DeadLetter, Filter};
 use hostel_event::id::{DeadLetterId, Ids};
-use hostel_event::message::Event;
+use hostel_event::message::{Event, Message};
 use hostel_event::name::Tenant;
 use hostel_event::outcome::Attempt;
 use hostel_event::port::{Clock, DeadLetterError, DeadLetters};
@@ -86,7 +86,12 @@ fn size(letter: &DeadLetter) -> usize {
 }
 
 impl Memory {
-    fn redrive_now(&self, tenant: &Tenant, id: &DeadLetterId) -> Result<Arc<DeadLetter>, DeadLetterError> {
+    fn redrive_now(
+        &self,
+        tenant: &Tenant,
+        id: &DeadLetterId,
+        message: Option<Message>,
+    ) -> Result<Arc<DeadLetter>, DeadLetterError> {
         let graveyard = &self.shared.graveyard;
         let letter = graveyard.find(tenant, id).ok_or_else(|| DeadLetterError::Unknown(id.clone()))?;
         let table = self.shared.table.read();
@@ -94,7 +99,8 @@ impl Memory {
             .entries
             .get(&letter.subscription)
             .ok_or_else(|| DeadLetterError::NoSubscription(letter.subscription.clone()))?;
-        let kept = Kept::reserve(Arc::clone(&letter.event), &self.shared)?;
+        let event = letter.event_with(message);
+        let kept = Kept::reserve(event, &self.shared)?;
         reserve_all(&[entry])?;
         if graveyard.exhume(id).is_none() {
             entry.release();
@@ -106,12 +112,22 @@ impl Memory {
 }
 
 impl DeadLetters for Memory {
-    fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>> {
+    fn search(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        before: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Vec<Arc<DeadLetter>> {
         let graves = self.shared.graveyard.graves.lock();
         let newest_first = graves.letters.iter().rev().filter(|letter| letter.event.tenant == *tenant);
+        let accepted = |letter: &&Arc<DeadLetter>| filter.accepts(letter);
         match before {
-            None => newest_first.take(limit).cloned().collect(),
-            Some(id) => newest_first.skip_while(|letter| letter.id != *id).skip(1).take(limit).cloned().collect(),
+            None => newest_first.filter(accepted).take(limit).cloned().collect(),
+            Some(id) => {
+                let older = newest_first.skip_while(|letter| letter.id != *id).skip(1);
+                older.filter(accepted).take(limit).cloned().collect()
+            }
         }
     }
 
@@ -120,6 +136,21 @@ impl DeadLetters for Memory {
     }
 
     fn redrive(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>> {
-        Box::pin(ready(self.redrive_now(tenant, id)))
+        Box::pin(ready(self.redrive_now(tenant, id, None)))
+    }
+
+    fn redrive_as(
+        &self,
+        tenant: &Tenant,
+        id: &DeadLetterId,
+        message: Message,
+    ) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>> {
+        Box::pin(ready(self.redrive_now(tenant, id, Some(message))))
+    }
+
+    fn discard(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>> {
+        let graveyard = &self.shared.graveyard;
+        let found = graveyard.find(tenant, id).and_then(|_| graveyard.exhume(id));
+        Box::pin(ready(found.ok_or_else(|| DeadLetterError::Unknown(id.clone()))))
     }
 }

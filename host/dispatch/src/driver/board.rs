@@ -1,23 +1,40 @@
 //! Everything the driver knows, under one lock: the plan, and for each of its tickets and lanes what they stand for.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hostel_event::delivery::{Delivery, Settle, Settlement};
+use hostel_event::id::EventId;
 use hostel_event::key_value::Effects;
 use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, Outcome};
-use hostel_event::port::{Invoke, Settled};
-use hostel_event::subscription::{Subscription, SubscriptionId};
-use hostel_event::time::Moment;
+use hostel_event::port::{Invoke, Pause, PausedBy, Settled};
+use hostel_event::subscription::{Order, Quarantine, Subscription, SubscriptionId};
+use hostel_event::time::{Moment, Timestamp};
 
-use crate::plan::{Decision, Input, Lane, Output, Plan, Rules, Settings, Ticket, Verdict};
+use crate::plan::{Arrival, Decision, Input, Key, Lane, Output, Plan, Rules, Settings, Ticket, Verdict};
 
 use super::{Counts, State};
+
+/// The most characters of a fault's text in the reason for a quarantine. Arbitrary: what fits in a line.
+const BLAME_LIMIT: usize = 200;
+
+/// The time by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time {
+    pub(super) now: Moment,
+    pub(super) wall: Timestamp,
+}
 
 /// See the module's page.
 pub(super) struct Board {
     plan: Plan,
+    /// Hashed into every key, so that nobody outside can choose values that share one.
+    seed: u64,
+    /// Events of ordered subscriptions that are being settled, or that the broker did not settle and delivers again.
+    ending: HashMap<(Lane, EventId), Ticket>,
     held: HashMap<Ticket, Held>,
     attached: HashMap<Lane, Attached>,
     lanes: BTreeMap<SubscriptionId, Lane>,
@@ -35,6 +52,7 @@ struct Attached {
     subscription: Arc<Subscription>,
     invoke: Arc<dyn Invoke>,
     counts: Counts,
+    pause: Option<Pause>,
 }
 
 /// A delivery in the plan.
@@ -43,6 +61,7 @@ pub(super) struct Held {
     subscription: SubscriptionId,
     event: Arc<Event>,
     history: Vec<Attempt>,
+    key: Option<Key>,
     /// Taken when the delivery is settled, which may be before its attempt ends.
     settle: Option<Box<dyn Settle>>,
 }
@@ -65,6 +84,7 @@ pub(super) struct Job {
 
 /// A delivery to settle.
 pub(super) struct Ending {
+    pub(super) ticket: Ticket,
     pub(super) subscription: SubscriptionId,
     pub(super) event: Arc<Event>,
     pub(super) settle: Box<dyn Settle>,
@@ -78,7 +98,11 @@ pub(super) struct Ending {
 pub(super) enum Fate {
     Acked,
     DeadLettered,
+    Expired,
+    /// Another wrote one of its keys; the broker delivers its event again.
     Conflicted,
+    /// It failed, and the broker delivers its event again.
+    Returns,
     Other,
 }
 
@@ -89,12 +113,26 @@ pub(super) struct Todo {
     pub(super) endings: Vec<Ending>,
     /// The plan wants to be woken earlier than before.
     pub(super) sooner: bool,
+    /// Subscriptions that were paused, or with `None` go on.
+    pub(super) gated: Vec<(SubscriptionId, Option<Pause>)>,
+    /// The lane whose handler failed too often.
+    quarantined: Option<Lane>,
+}
+
+impl Todo {
+    /// Takes out how one delivery is to be settled.
+    pub(super) fn take_ending(&mut self, ticket: Ticket) -> Option<Ending> {
+        let at = self.endings.iter().position(|ending| ending.ticket == ticket)?;
+        Some(self.endings.remove(at))
+    }
 }
 
 impl Board {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             plan: Plan::new(settings),
+            seed: settings.seed,
+            ending: HashMap::new(),
             held: HashMap::new(),
             attached: HashMap::new(),
             lanes: BTreeMap::new(),
@@ -113,8 +151,9 @@ impl Board {
         self.plan.running()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.plan.is_empty()
+    /// Whether nothing goes on by itself any more. What is paused does not.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.plan.is_at_rest()
     }
 
     /// Whether the broker has something to settle, which may make it come again.
@@ -123,16 +162,25 @@ impl Board {
     }
 
     /// The broker has settled a delivery, or not.
-    pub(super) fn settled(&mut self, subscription: &SubscriptionId, fate: Fate) {
+    pub(super) fn settled(&mut self, time: Time, ticket: Ticket, subscription: &SubscriptionId, fate: Fate) -> Todo {
         self.settling -= 1;
         let attached = self.lanes.get(subscription).and_then(|lane| self.attached.get_mut(lane));
-        let Some(Attached { counts, .. }) = attached else { return };
-        match fate {
-            Fate::Acked => counts.acked += 1,
-            Fate::DeadLettered => counts.dead_lettered += 1,
-            Fate::Conflicted => counts.conflicts += 1,
-            Fate::Other => {}
+        if let Some(Attached { counts, .. }) = attached {
+            match fate {
+                Fate::Acked => counts.acked += 1,
+                Fate::DeadLettered => counts.dead_lettered += 1,
+                Fate::Expired => counts.expired += 1,
+                Fate::Conflicted => counts.conflicts += 1,
+                Fate::Returns | Fate::Other => {}
+            }
         }
+        if !self.plan.is_ending(ticket) {
+            return Todo::default();
+        }
+        let comes_again = matches!(fate, Fate::Conflicted | Fate::Returns);
+        let todo = self.step(time, Input::Settled { ticket, comes_again });
+        self.prune();
+        todo
     }
 
     /// Deliveries that are in the plan and not settled. Looks at each.
@@ -144,65 +192,114 @@ impl Board {
         let state = |lane: &Lane| {
             let attached = self.attached.get(lane)?;
             let load = self.plan.load(*lane)?;
-            Some(State { subscription: Arc::clone(&attached.subscription), load, counts: attached.counts })
+            let (subscription, pause) = (Arc::clone(&attached.subscription), attached.pause.clone());
+            Some(State { subscription, load, counts: attached.counts, pause })
         };
         self.lanes.values().filter_map(state).collect()
     }
 
-    pub(super) fn attach(&mut self, handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>) -> Todo {
+    pub(super) fn attach(&mut self, time: Time, handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>) -> Todo {
+        let mut gated = Vec::new();
         for (subscription, invoke) in handlers {
             let lane = match self.lanes.get(&subscription.id) {
                 Some(lane) => *lane,
                 None => Lane(self.number()),
             };
-            let rules = Rules { concurrency: subscription.concurrency, retry: subscription.retry };
+            let Subscription { concurrency, retry, quarantine, .. } = *subscription;
             self.lanes.insert(subscription.id.clone(), lane);
-            let counts = self.attached.get(&lane).map(|attached| attached.counts).unwrap_or_default();
-            self.attached.insert(lane, Attached { subscription, invoke, counts });
-            self.plan.open(lane, rules, &mut self.outputs);
+            let (counts, pause) = match self.attached.remove(&lane) {
+                Some(old) => (old.counts, old.pause),
+                None => (Counts::default(), None),
+            };
+            self.plan.open(time.now, lane, Rules { concurrency, retry, quarantine }, &mut self.outputs);
+            let goes_on = pause.is_some() && self.plan.paused(lane).is_none();
+            if goes_on {
+                gated.push((subscription.id.clone(), None));
+            }
+            let pause = pause.filter(|_| !goes_on);
+            self.attached.insert(lane, Attached { subscription, invoke, counts, pause });
         }
-        self.todo()
+        Todo { gated, ..self.todo() }
     }
 
     pub(super) fn detach(&mut self, subscription: &SubscriptionId) -> Vec<Held> {
         let Some(lane) = self.lanes.remove(subscription) else { return Vec::new() };
         self.attached.remove(&lane);
         let tickets = self.plan.close(lane);
+        self.ending.retain(|(other, _), _| *other != lane);
         tickets.iter().filter_map(|ticket| self.held.remove(ticket)).collect()
     }
 
-    pub(super) fn arrive(&mut self, now: Moment, delivery: Delivery) -> Todo {
+    /// An operator pauses a subscription; `None` if it is not there.
+    pub(super) fn pause(&mut self, time: Time, id: &SubscriptionId, reason: String) -> Option<Todo> {
+        let lane = *self.lanes.get(id)?;
+        let todo = self.step(time, Input::Pause { lane });
+        let pause = Pause { by: PausedBy::Operator, since: time.wall, reason };
+        Some(self.gate(lane, Some(pause), todo))
+    }
+
+    /// An operator lets a subscription go on; `None` if it is not there.
+    pub(super) fn resume(&mut self, time: Time, id: &SubscriptionId) -> Option<Todo> {
+        let lane = *self.lanes.get(id)?;
+        let is_paused = self.attached.get(&lane)?.pause.is_some();
+        let todo = self.step(time, Input::Resume { lane });
+        Some(if is_paused { self.gate(lane, None, todo) } else { todo })
+    }
+
+    /// Notes that a subscription was paused or goes on, to be told.
+    fn gate(&mut self, lane: Lane, pause: Option<Pause>, mut todo: Todo) -> Todo {
+        if let Some(attached) = self.attached.get_mut(&lane) {
+            attached.pause.clone_from(&pause);
+            todo.gated.push((attached.subscription.id.clone(), pause));
+        }
+        todo
+    }
+
+    pub(super) fn arrive(&mut self, time: Time, delivery: Delivery) -> Todo {
         let ticket = Ticket(self.number());
         // A lane that is gone has no number; one that never was makes the plan discard the delivery all the same.
         let lane = match self.lanes.get(&delivery.subscription) {
             Some(lane) => *lane,
             None => Lane(self.number()),
         };
-        let attempts = u32::try_from(delivery.history.len()).unwrap_or(u32::MAX);
-        self.held.insert(
-            ticket,
-            Held {
-                lane,
-                subscription: delivery.subscription,
-                event: delivery.event,
-                history: delivery.history,
-                settle: Some(delivery.settle),
-            },
-        );
-        self.step(now, Input::Arrived { ticket, lane, attempts })
+        let Delivery { subscription, event, history, settle } = delivery;
+        let attempts = u32::try_from(history.len()).unwrap_or(u32::MAX);
+        let key = self.key(lane, &event);
+        let instead_of = key.and_then(|_| self.ending.remove(&(lane, event.id.clone())));
+        let expires = event.expires_at.map(|expires_at| {
+            let left = expires_at.as_millis().saturating_sub(time.wall.as_millis());
+            time.now.after(Duration::from_millis(left))
+        });
+        self.held.insert(ticket, Held { lane, subscription, event, history, key, settle: Some(settle) });
+        self.step(time, Input::Arrived(Arrival { ticket, lane, attempts, key, expires, instead_of }))
     }
 
-    pub(super) fn step(&mut self, now: Moment, input: Input) -> Todo {
+    /// What an event waits in line for; `None` where its subscription is not ordered.
+    fn key(&self, lane: Lane, event: &Event) -> Option<Key> {
+        let Order::Header(name) = &self.attached.get(&lane)?.subscription.order else { return None };
+        let mut hasher = DefaultHasher::new();
+        (self.seed, event.message.headers.get(name)).hash(&mut hasher);
+        Some(Key(hasher.finish()))
+    }
+
+    /// Forgets events that no key waits for any more.
+    fn prune(&mut self) {
+        let plan = &self.plan;
+        self.ending.retain(|_, ticket| plan.is_ending(*ticket));
+    }
+
+    pub(super) fn step(&mut self, time: Time, input: Input) -> Todo {
         if input == Input::Tick {
             self.wake = None;
         }
-        self.plan.step(now, input, &mut self.outputs);
+        self.plan.step(time.now, input, &mut self.outputs);
         self.todo()
     }
 
     /// An attempt ended. Says also whether the handler had acknowledged before.
-    pub(super) fn finish(&mut self, now: Moment, ticket: Ticket, attempt: Attempt) -> (Todo, bool) {
+    pub(super) fn finish(&mut self, time: Time, ticket: Ticket, attempt: Attempt) -> (Todo, bool) {
         let verdict = verdict(&attempt.report.outcome);
+        let blame = (verdict == Verdict::Fault).then(|| blame(&attempt.report.outcome));
         let acked_early = match self.held.get_mut(&ticket) {
             Some(held) => {
                 held.history.push(attempt);
@@ -210,9 +307,19 @@ impl Board {
             }
             None => false,
         };
-        let todo = self.step(now, Input::Finished { ticket, verdict });
+        let mut todo = self.step(time, Input::Finished { ticket, verdict });
         if acked_early {
             self.held.remove(&ticket);
+        }
+        if let Some(lane) = todo.quarantined.take()
+            && let Some(attached) = self.attached.get(&lane)
+        {
+            let Quarantine { faults, window } = attached.subscription.quarantine;
+            let window = humantime::format_duration(window);
+            let blame = blame.unwrap_or_default();
+            let reason = format!("{faults} faults within {window} and no ack between them, the last a {blame}");
+            let pause = Pause { by: PausedBy::Quarantine, since: time.wall, reason };
+            todo = self.gate(lane, Some(pause), todo);
         }
         (todo, acked_early)
     }
@@ -230,6 +337,7 @@ impl Board {
             match output {
                 Output::Start { ticket, attempt } => todo.jobs.extend(self.job(ticket, attempt)),
                 Output::Settle { ticket, decision } => todo.endings.extend(self.ending(ticket, decision)),
+                Output::Quarantined { lane } => todo.quarantined = Some(lane),
                 Output::Sleep { until } => {
                     if self.wake.is_none_or(|wake| until < wake) {
                         self.wake = Some(until);
@@ -272,14 +380,25 @@ impl Board {
             Decision::Retry { after } => {
                 (Some(Settlement::Retry { after, history: std::mem::take(&mut held.history) }), None)
             }
+            Decision::Expired => (Some(Settlement::Ack(Effects::default())), Some(Settled::Expired)),
             Decision::Discarded => (None, Some(Settled::Discarded)),
         };
+        if held.key.is_some() && self.plan.is_ending(ticket) {
+            self.ending.insert((held.lane, event.id.clone()), ticket);
+        }
         if !self.plan.holds(ticket) {
             self.held.remove(&ticket);
         }
         self.settling += usize::from(settlement.is_some());
-        Some(Ending { subscription, event, settle, settlement, settled })
+        Some(Ending { ticket, subscription, event, settle, settlement, settled })
     }
+}
+
+/// What a handler is quarantined for, in one line that is not too long.
+fn blame(outcome: &Outcome) -> String {
+    let line = outcome.reason().and_then(|reason| reason.lines().next()).unwrap_or_default();
+    let line: String = line.chars().take(BLAME_LIMIT).collect();
+    format!("{}: {line}", outcome.as_str())
 }
 
 /// What the plan makes of an outcome: whatever is not the handler's own word is worth another try.
@@ -288,6 +407,7 @@ fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Ack => Verdict::Ack,
         Outcome::Reject { .. } => Verdict::Reject,
         Outcome::Retry { after, .. } => Verdict::Retry { after: *after },
+        Outcome::Fault(fault) if fault.kind.is_of_handler() => Verdict::Fault,
         Outcome::Fault(_) => Verdict::Retry { after: None },
     }
 }

@@ -17,7 +17,7 @@ use crate::plan::{Input, Ticket};
 use crate::telemetry;
 
 use super::Shared;
-use super::board::{Ending, Fate, Job, Todo};
+use super::board::{Ending, Fate, Job};
 
 /// Wakes the plan when it wants to be woken, until everything ends.
 pub(super) async fn watch_time(shared: Arc<Shared>) {
@@ -67,18 +67,20 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     telemetry::attempted(&job.event.id, &job.subscription, job.attempt, attempt.report.outcome.as_str());
     shared.parts.observe.attempted(&job.event, &job.subscription, &attempt);
 
-    let now = shared.parts.clock.now();
+    let time = shared.time();
     let outcome = attempt.report.outcome.as_str();
     let failed = attempt.report.outcome != Outcome::Ack;
-    let (Todo { jobs, endings, sooner }, acked_early) = shared.board.lock().finish(now, job.ticket, attempt);
+    let (mut todo, acked_early) = shared.board.lock().finish(time, job.ticket, attempt);
     if failed && acked_early {
         telemetry::failed_after_ack(&job.event.id, &job.subscription, outcome);
     }
+    let own = todo.take_ending(job.ticket);
     // What may start now does not wait for what is being settled.
-    shared.act(Todo { jobs, endings: Vec::new(), sooner });
+    shared.act(todo);
     shared.left.notify_waiters();
-    // They are this attempt's own: nothing but its end settles anything here.
-    settle_all(shared, endings.into_iter().map(|ending| with_effects(ending, &stage)).collect()).await;
+    if let Some(ending) = own {
+        settle_all(shared, vec![with_effects(ending, &stage)]).await;
+    }
 }
 
 /// Settles deliveries one after another.
@@ -97,14 +99,24 @@ fn with_effects(mut ending: Ending, stage: &Stage) -> Ending {
     ending
 }
 
-async fn settle(shared: &Shared, ending: Ending) -> Result<(), SettleError> {
-    let Ending { subscription, event, settle, settlement, settled } = ending;
+async fn settle(shared: &Arc<Shared>, ending: Ending) -> Result<(), SettleError> {
+    let Ending { ticket, subscription, event, settle, settlement, settled } = ending;
     let result = match settlement {
         Some(settlement) => {
             let published = published_with(&settlement);
-            let mut settling = Settling { shared, subscription: &subscription, fate: Fate::Other };
+            let redelivers = shared.parts.admission.broker().guarantees().redelivers;
+            let failed = if redelivers { Fate::Returns } else { Fate::Other };
+            // If it is cancelled, the token is dropped, which is as good as failed.
+            let mut settling = Settling { shared, ticket, subscription: &subscription, fate: failed };
             let result = settle.settle(settlement).await;
-            settling.fate = fate(&result, settled.as_ref());
+            settling.fate = match (&result, &settled) {
+                (Ok(()), Some(Settled::Ack)) => Fate::Acked,
+                (Ok(()), Some(Settled::DeadLetter { .. })) => Fate::DeadLettered,
+                (Ok(()), Some(Settled::Expired)) => Fate::Expired,
+                (Err(SettleError::Conflict(_)), _) => Fate::Conflicted,
+                (Err(SettleError::Failed(_)), _) => failed,
+                _ => Fate::Other,
+            };
             drop(settling);
             if result.is_ok() {
                 published.iter().for_each(|event| shared.parts.observe.published(event));
@@ -131,14 +143,17 @@ async fn settle(shared: &Shared, ending: Ending) -> Result<(), SettleError> {
 
 /// Tells the board what became of a settlement, also when whoever waited for it was dropped.
 struct Settling<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
+    ticket: Ticket,
     subscription: &'a SubscriptionId,
     fate: Fate,
 }
 
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
-        self.shared.board.lock().settled(self.subscription, self.fate);
+        let time = self.shared.time();
+        let todo = self.shared.board.lock().settled(time, self.ticket, self.subscription, self.fate);
+        self.shared.act(todo);
         self.shared.left.notify_waiters();
     }
 }
@@ -148,15 +163,6 @@ fn published_with(settlement: &Settlement) -> Vec<Arc<Event>> {
     match settlement {
         Settlement::Ack(effects) => effects.publications.iter().map(|one| Arc::clone(&one.event)).collect(),
         _ => Vec::new(),
-    }
-}
-
-fn fate(result: &Result<(), SettleError>, settled: Option<&Settled>) -> Fate {
-    match (result, settled) {
-        (Ok(()), Some(Settled::Ack)) => Fate::Acked,
-        (Ok(()), Some(Settled::DeadLetter { .. })) => Fate::DeadLettered,
-        (Err(SettleError::Conflict(_)), _) => Fate::Conflicted,
-        _ => Fate::Other,
     }
 }
 
@@ -171,7 +177,7 @@ impl EarlyAck for Early {
     fn ack(&self) -> BoxFuture<'_, Result<(), SettleError>> {
         Box::pin(async {
             let mut todo = self.shared.step(Input::AckedEarly { ticket: self.ticket });
-            let own = todo.endings.pop();
+            let own = todo.take_ending(self.ticket);
             self.shared.act(todo);
             match own {
                 Some(ending) => {

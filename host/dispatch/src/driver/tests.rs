@@ -11,10 +11,10 @@ use hostel_event::id::EventId;
 use hostel_event::key_value::Effects;
 use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, Tenant, Version};
-use hostel_event::outcome::{Attempt, Log, Outcome, Report, Usage};
+use hostel_event::outcome::{Attempt, Fault, FaultKind, Log, Outcome, Report, Usage};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Call, Guarantees, Publication};
-use hostel_event::subscription::{Audience, RetryPolicy};
+use hostel_event::port::{Call, Guarantees, Pause, PausedBy, Publication};
+use hostel_event::subscription::{Audience, Order, Quarantine, RetryPolicy};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
 
@@ -41,6 +41,7 @@ struct Witness {
     settled: Mutex<Vec<(String, Settled)>>,
     published: AtomicUsize,
     attempts: AtomicUsize,
+    gates: Mutex<Vec<Option<Pause>>>,
 }
 
 impl Observe for Witness {
@@ -56,6 +57,14 @@ impl Observe for Witness {
 
     fn settled(&self, event: &Arc<Event>, _: &SubscriptionId, settled: &Settled) {
         self.settled.lock().push((event.id.to_string(), settled.clone()));
+    }
+
+    fn paused(&self, _: &SubscriptionId, pause: &Pause) {
+        self.gates.lock().push(Some(pause.clone()));
+    }
+
+    fn resumed(&self, _: &SubscriptionId) {
+        self.gates.lock().push(None);
     }
 }
 
@@ -391,6 +400,152 @@ async fn a_durable_broker_keeps_what_waits_so_a_drain_does_not() {
     handler.gate.add_permits(2);
     let left = rig.dispatcher.drain(Duration::from_secs(1), std::future::pending()).await;
     assert_eq!(left, 3);
+}
+
+fn expiring(subscription: &Subscription, id: &str, millis: u64) -> Arc<Event> {
+    let expires_at = Some(Timestamp::from_millis(millis));
+    Arc::new(Event { expires_at, ..Event::clone(&event(subscription, id)) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_expired_while_it_waited_is_settled_without_a_call() {
+    let (rig, handler) = (Rig::new(ATOMIC), Scripted::gated());
+    let one = Subscription { concurrency: 1, ..subscription() };
+    rig.attach(&one, &handler);
+    for (id, expires) in [("1", 60_000), ("2", 1_000), ("3", 60_000)] {
+        let (event, settle) = (expiring(&one, id, expires), Box::new(Told(Arc::clone(&rig.settlements))));
+        rig.dispatcher.deliver(Delivery { subscription: one.id.clone(), event, history: Vec::new(), settle });
+    }
+    handler.until_running(1).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    handler.gate.add_permits(3);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(handler.errors.lock().len(), 2);
+    assert_eq!(*rig.settlements.lock(), vec![Settlement::Ack(Effects::default()); 3]);
+    let expired = ("2".to_owned(), Settled::Expired);
+    assert!(rig.witness.settled.lock().contains(&expired), "{:?}", rig.witness.settled.lock());
+    let counts = rig.dispatcher.states()[0].counts;
+    assert_eq!(counts, Counts { started: 2, acked: 2, expired: 1, ..Counts::default() });
+}
+
+fn ordered() -> Subscription {
+    Subscription { concurrency: 10, order: Order::Header("Customer".into()), ..subscription() }
+}
+
+fn of_customer(customer: Option<&str>, id: &str) -> Arc<Event> {
+    let mut whole = Event::clone(&event(&ordered(), id));
+    if let Some(customer) = customer {
+        whole.message.headers.append("customer", customer).unwrap();
+    }
+    Arc::new(whole)
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_header_value_go_one_after_another_and_others_beside_them() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    rig.attach(&ordered(), &handler);
+    let customers = [Some("a"), Some("a"), Some("b"), None, None, Some("a"), Some("b")];
+    for (number, customer) in customers.into_iter().enumerate() {
+        let (event, settle) =
+            (of_customer(customer, &number.to_string()), Box::new(Told(Arc::clone(&rig.settlements))));
+        rig.dispatcher.deliver(Delivery { subscription: ordered().id, event, history: Vec::new(), settle });
+    }
+    handler.until_running(3).await;
+    assert_eq!(rig.dispatcher.states()[0].load, Load { waiting: 4, running: 3, sleeping: 0 });
+    handler.gate.add_permits(customers.len());
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(handler.most.load(Ordering::SeqCst), 3, "a, b and those without the header");
+    let settled = rig.witness.settled.lock();
+    let of = |ids: &[&str]| -> Vec<String> {
+        settled.iter().map(|(id, _)| id.clone()).filter(|id| ids.contains(&id.as_str())).collect()
+    };
+    assert_eq!(of(&["0", "1", "5"]), ["0", "1", "5"]);
+    assert_eq!(of(&["2", "6"]), ["2", "6"]);
+    assert_eq!(of(&["3", "4"]), ["3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_conflicts_in_an_ordered_subscription_keeps_its_place() {
+    let (rig, handler) = (Rig::new(ATOMIC), with_effects([]));
+    rig.attach(&ordered(), &handler);
+    let contested = Contested {
+        told: Arc::clone(&rig.settlements),
+        dispatcher: rig.dispatcher.clone(),
+        subscription: ordered().id,
+        event: event(&ordered(), "1"),
+    };
+    rig.deliver_with(&ordered(), "1", Box::new(contested));
+    rig.deliver(&ordered(), "2");
+    assert_eq!(rig.drain().await, 0);
+    let acked = |id: &str| (id.to_owned(), Settled::Ack);
+    assert_eq!(*rig.witness.settled.lock(), [acked("1"), acked("2")]);
+    assert!(rig.dispatcher.shared.board.lock().is_at_rest());
+}
+
+fn trap() -> Outcome {
+    let message = "unreachable\nexecuted".to_owned();
+    Outcome::Fault(Fault { kind: FaultKind::Trap, message, stack: None })
+}
+
+fn guarded() -> Subscription {
+    let quarantine = Quarantine { faults: 2, window: Duration::from_secs(60) };
+    let retry = RetryPolicy { attempts: 9, ..RetryPolicy::default() };
+    Subscription { quarantine, retry, ..subscription() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_keeps_trapping_is_quarantined_until_another_version_comes() {
+    let rig = Rig::new(MEMORY);
+    let (bad, good) = (Scripted::new([trap(), trap(), trap()]), Scripted::new([]));
+    rig.attach(&guarded(), &bad);
+    rig.deliver(&guarded(), "1");
+    while rig.witness.gates.lock().is_empty() {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        tokio::task::yield_now().await;
+    }
+    rig.deliver(&guarded(), "2");
+    tokio::time::advance(Duration::from_secs(600)).await;
+    tokio::task::yield_now().await;
+    let state = rig.dispatcher.states().remove(0);
+    assert_eq!(state.load, Load { waiting: 2, running: 0, sleeping: 0 });
+    let pause = state.pause.unwrap();
+    assert_eq!(pause.by, PausedBy::Quarantine);
+    assert_eq!(pause.reason, "2 faults within 1m and no ack between them, the last a trap: unreachable");
+    assert_eq!(*rig.witness.gates.lock(), [Some(pause)]);
+
+    rig.attach(&guarded(), &good);
+    assert_eq!(rig.witness.gates.lock().last(), Some(&None));
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.settlements.lock().len(), 2);
+    assert_eq!((bad.errors.lock().len(), good.errors.lock().len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_pauses_and_resumes_a_subscription() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    rig.attach(&subscription(), &handler);
+    assert!(rig.dispatcher.pause(&subscription().id, "a repair".to_owned()));
+    rig.deliver(&subscription(), "1");
+    rig.attach(&subscription(), &handler);
+    let pause = rig.dispatcher.states().remove(0).pause.unwrap();
+    assert_eq!((pause.by, pause.reason.as_str()), (PausedBy::Operator, "a repair"));
+    assert!(rig.dispatcher.resume(&subscription().id));
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.settlements.lock().len(), 1);
+    let unknown =
+        Subscription::new(&subscription().tenant, &HandlerName::new("x").unwrap(), Pattern::new("a").unwrap());
+    assert!(!rig.dispatcher.pause(&unknown.id, String::new()) && !rig.dispatcher.resume(&unknown.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_what_is_paused() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    rig.attach(&subscription(), &handler);
+    assert!(rig.dispatcher.pause(&subscription().id, String::new()));
+    rig.deliver(&subscription(), "1");
+    let began = tokio::time::Instant::now();
+    assert_eq!(rig.drain().await, 1);
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 const ATOMIC: Guarantees = Guarantees { atomic_effects: true, ..MEMORY };

@@ -1,5 +1,8 @@
 //! The plan, one decision at a time, and then anything in any order.
 
+mod order;
+mod pause;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -16,9 +19,17 @@ fn at(millis: u64) -> Moment {
 fn plan(capacity: usize, lanes: &[(u64, usize)]) -> Plan {
     let mut plan = Plan::new(Settings { capacity, broker_delays: false, seed: 7 });
     for &(lane, concurrency) in lanes {
-        plan.open(Lane(lane), Rules { concurrency, retry: POLICY }, &mut Vec::new());
+        plan.open(at(0), Lane(lane), rules(concurrency), &mut Vec::new());
     }
     plan
+}
+
+fn rules(concurrency: usize) -> Rules {
+    Rules { concurrency, retry: POLICY, quarantine: Quarantine::OFF }
+}
+
+fn arrival(lane: u64, ticket: u64) -> Arrival {
+    Arrival { ticket: Ticket(ticket), lane: Lane(lane), attempts: 0, key: None, expires: None, instead_of: None }
 }
 
 fn step(plan: &mut Plan, now: Moment, input: Input) -> Vec<Output> {
@@ -28,7 +39,7 @@ fn step(plan: &mut Plan, now: Moment, input: Input) -> Vec<Output> {
 }
 
 fn arrive(plan: &mut Plan, lane: u64, ticket: u64) -> Vec<Output> {
-    step(plan, at(0), Input::Arrived { ticket: Ticket(ticket), lane: Lane(lane), attempts: 0 })
+    step(plan, at(0), Input::Arrived(arrival(lane, ticket)))
 }
 
 fn finish(plan: &mut Plan, now: Moment, ticket: u64, verdict: Verdict) -> Vec<Output> {
@@ -131,7 +142,7 @@ fn retries_stop_at_the_limit() {
 #[test]
 fn attempts_made_elsewhere_count() {
     let mut plan = plan(10, &[(1, 1)]);
-    let arrived = Input::Arrived { ticket: Ticket(1), lane: Lane(1), attempts: 2 };
+    let arrived = Input::Arrived(Arrival { attempts: 2, ..arrival(1, 1) });
     assert_eq!(step(&mut plan, at(0), arrived), [start(1, 3)]);
     assert_eq!(finish(&mut plan, at(0), 1, RETRY), [settle(1, Decision::Exhausted)]);
 }
@@ -146,7 +157,7 @@ fn a_rejected_event_is_given_up_at_once() {
 #[test]
 fn a_broker_that_keeps_delays_gets_the_retry() {
     let mut plan = Plan::new(Settings { capacity: 1, broker_delays: true, seed: 7 });
-    plan.open(Lane(1), Rules { concurrency: 1, retry: POLICY }, &mut Vec::new());
+    plan.open(at(0), Lane(1), rules(1), &mut Vec::new());
     arrive(&mut plan, 1, 1);
     let advice = Verdict::Retry { after: Some(Duration::from_secs(9)) };
     let decision = Decision::Retry { after: Duration::from_secs(9) };
@@ -191,11 +202,35 @@ fn new_rules_take_effect_at_once() {
         arrive(&mut plan, 1, ticket);
     }
     let mut outputs = Vec::new();
-    plan.open(Lane(1), Rules { concurrency: 2, retry: POLICY }, &mut outputs);
+    plan.open(at(0), Lane(1), rules(2), &mut outputs);
     assert_eq!(outputs, [start(2, 1)]);
-    plan.open(Lane(1), Rules { concurrency: 1, retry: POLICY }, &mut Vec::new());
+    plan.open(at(0), Lane(1), rules(1), &mut Vec::new());
     assert_eq!(finish(&mut plan, at(0), 1, Verdict::Ack), [settle(1, Decision::Ack)]);
     assert_eq!(finish(&mut plan, at(0), 2, Verdict::Ack), [settle(2, Decision::Ack), start(3, 1)]);
+}
+
+#[test]
+fn what_has_expired_when_its_turn_comes_is_settled_and_not_started() {
+    let mut plan = plan(10, &[(1, 1)]);
+    arrive(&mut plan, 1, 1);
+    for (ticket, expires) in [(2, 100), (3, 101)] {
+        let expiring = Arrival { expires: Some(at(expires)), ..arrival(1, ticket) };
+        assert_eq!(step(&mut plan, at(0), Input::Arrived(expiring)), []);
+    }
+    let outputs = finish(&mut plan, at(100), 1, Verdict::Ack);
+    assert_eq!(outputs, [settle(1, Decision::Ack), settle(2, Decision::Expired), start(3, 1)]);
+    assert_eq!(finish(&mut plan, at(200), 3, Verdict::Ack), [settle(3, Decision::Ack)], "what runs is let finish");
+    assert!(plan.is_empty());
+}
+
+#[test]
+fn what_expires_while_it_sleeps_is_not_tried_again() {
+    let mut plan = plan(10, &[(1, 1)]);
+    let expiring = Arrival { expires: Some(at(50)), ..arrival(1, 1) };
+    assert_eq!(step(&mut plan, at(0), Input::Arrived(expiring)), [start(1, 1)]);
+    let advice = Verdict::Retry { after: Some(Duration::from_millis(60)) };
+    assert_eq!(finish(&mut plan, at(0), 1, advice), [Output::Sleep { until: at(60) }]);
+    assert_eq!(step(&mut plan, at(60), Input::Tick), [settle(1, Decision::Expired)]);
 }
 
 proptest! {
@@ -223,7 +258,7 @@ proptest! {
                         assert!(running.insert(ticket.0, lane_of[&ticket.0]).is_none(), "runs once at a time");
                     }
                     Output::Settle { ticket, .. } => *settled.entry(ticket.0).or_default() += 1,
-                    Output::Sleep { .. } => {}
+                    Output::Quarantined { .. } | Output::Sleep { .. } => {}
                 }
             }
         };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, Filter};
 use crate::delivery::Delivery;
 use crate::id::{DeadLetterId, EventId};
-use crate::message::Event;
+use crate::message::{Event, Message};
 use crate::name::Tenant;
-use crate::port::{KeyValue, PublishError};
+use crate::port::{KeyValue, PublishError, Replay};
 use crate::subscription::{Audience, Subscription, SubscriptionId};
 use crate::time::Timestamp;
 
@@ -148,6 +148,11 @@ pub trait Broker: Send + Sync {
 
     /// What handlers keep. Cleared by nothing but writes.
     fn key_value(&self) -> &dyn KeyValue;
+
+    /// How a subscription gets again what is kept; `None` of a broker that keeps nothing that is settled.
+    fn replay(&self) -> Option<&dyn Replay> {
+        None
+    }
 }
 
 /// Why a dead letter could not be had.
@@ -167,8 +172,19 @@ pub enum DeadLetterError {
 
 /// The events that were given up, tenant by tenant.
 pub trait DeadLetters: Send + Sync {
-    /// The tenant's dead letters, newest first, at most `limit`, those older than `before` if given.
-    fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>>;
+    /// The tenant's dead letters that a filter accepts, newest first, at most `limit`, those older than `before` if given.
+    fn search(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        before: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Vec<Arc<DeadLetter>>;
+
+    /// All of the tenant's dead letters, newest first, at most `limit`, those older than `before` if given.
+    fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>> {
+        self.search(tenant, &Filter::default(), before, limit)
+    }
 
     /// One of the tenant's dead letters.
     fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>>;
@@ -179,4 +195,21 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// [`DeadLetterError`]; the dead letter is then kept.
     fn redrive(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>>;
+
+    /// The same with another message in the place of the event's own; id, topic and times stay.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; the dead letter is then kept as it was.
+    fn redrive_as(
+        &self,
+        tenant: &Tenant,
+        id: &DeadLetterId,
+        message: Message,
+    ) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>>;
+
+    /// Forgets a dead letter for good, and gives what it was.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; the dead letter is then kept.
+    fn discard(&self, tenant: &Tenant, id: &DeadLetterId) -> BoxFuture<'_, Result<Arc<DeadLetter>, DeadLetterError>>;
 }

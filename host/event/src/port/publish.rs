@@ -45,6 +45,9 @@ pub enum PublishError {
     /// A header is malformed.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// A header that says when to publish it or when it expires cannot be heeded; the text names it and says why.
+    #[error("{0}")]
+    Timing(String),
     /// There is no room: the host, or one of the subscriptions that must get the event, has too much waiting.
     #[error("{what} is full")]
     Overloaded {

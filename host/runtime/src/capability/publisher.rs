@@ -67,6 +67,7 @@ fn refusal(error: &PublishError) -> types::PublishError {
         }
         PublishError::Id(error) => types::PublishError::Invalid(error.to_string()),
         PublishError::Header(error) => types::PublishError::Invalid(error.to_string()),
+        PublishError::Timing(text) => types::PublishError::Invalid(text.clone()),
         PublishError::Overloaded { retry_after, .. } => types::PublishError::Overloaded(millis(*retry_after)),
         other => types::PublishError::Failed(other.to_string()),
     }

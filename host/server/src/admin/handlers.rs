@@ -1,4 +1,4 @@
-//! Handlers: deployed by a manifest, listed, taken away.
+//! Handlers: deployed by a manifest, listed, rolled back, taken away.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -20,14 +20,19 @@ use crate::{query, view};
 const MANIFEST_LIMIT: usize = 1024 * 1024;
 
 pub(super) async fn list(State(admin): Shared, InTenant { tenant, .. }: InTenant<()>, _: query::Nothing) -> Answer {
-    let items = admin.deployments.list(&tenant).iter().map(view::handler).collect();
+    let mut items: Vec<_> = admin.deployments.list(&tenant).iter().map(view::handler).collect();
+    items.extend(admin.deployments.failed(&tenant).iter().map(view::failed));
+    items.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(json(StatusCode::OK, &Items { items }))
 }
 
 pub(super) async fn get(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
     let name = HandlerName::new(&rest.id)?;
-    let deployment = admin.deployments.get(&tenant, &name).ok_or(Refusal::NoHandler(name))?;
-    Ok(json(StatusCode::OK, &view::handler(&deployment)))
+    if let Some(deployment) = admin.deployments.get(&tenant, &name) {
+        return Ok(json(StatusCode::OK, &view::handler(&deployment)));
+    }
+    let failed = admin.deployments.failed(&tenant).into_iter().find(|failed| failed.name == name);
+    Ok(json(StatusCode::OK, &view::failed(&failed.ok_or(Refusal::NoHandler(name))?)))
 }
 
 pub(super) async fn put(
@@ -48,6 +53,11 @@ pub(super) async fn put(
         return Err(Failure::new(Code::MalformedDocument, text));
     }
     let (deployment, changed) = admin.deployments.deploy(&tenant, &manifest).await?;
+    Ok(json(StatusCode::OK, &DeployedView { handler: view::handler(&deployment), changed }))
+}
+
+pub(super) async fn rollback(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
+    let (deployment, changed) = admin.deployments.rollback(&tenant, &HandlerName::new(&rest.id)?).await?;
     Ok(json(StatusCode::OK, &DeployedView { handler: view::handler(&deployment), changed }))
 }
 

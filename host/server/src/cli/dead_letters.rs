@@ -1,7 +1,10 @@
 //! `hostel dead-letters`: the events that were given up, and giving them another chance.
 
-use hostel_api::client::Client;
-use hostel_api::view::{AttemptView, DeadLetterSummary, DeadLetterView};
+use std::path::PathBuf;
+
+use hostel_api::client::{Client, ClientError, DeadLetterQuery};
+use hostel_api::problem::Code;
+use hostel_api::view::{AttemptView, DeadLetterSummary, DeadLetterView, MessageView, text_or_base64};
 
 use super::failure::Failure;
 use super::{logs, output, table, tail, text};
@@ -23,7 +26,59 @@ enum Action {
     /// Show one, whole: the event, and every attempt with its reason, log and stack
     Show(ShowArguments),
     /// Deliver them again, attempts counted anew
-    Redrive(RedriveArguments),
+    Redrive(ManyArguments),
+    /// Deliver one again with another body or other headers
+    Edit(EditArguments),
+    /// Forget them for good
+    Drop(ManyArguments),
+}
+
+/// Which ones.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct FilterArguments {
+    /// Those of this handler
+    #[arg(long, value_name = "NAME")]
+    handler: Option<String>,
+    /// Those of this subscription
+    #[arg(long, value_name = "ID")]
+    subscription: Option<String>,
+    /// Those of topics that this pattern hears
+    #[arg(long, value_name = "PATTERN")]
+    topic: Option<String>,
+    /// Those with this text in their reason
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Those given up then or later: a time such as `2026-01-31T12:00:00Z`, or how long ago such as `1h`
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Those given up before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl FilterArguments {
+    fn query(&self) -> DeadLetterQuery {
+        let Self { handler, subscription, topic, reason, since, until } = self.clone();
+        DeadLetterQuery { handler, subscription, topic, reason, since, until }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct EditArguments {
+    /// Which
+    id: String,
+    /// The new body; without it the old one stays
+    #[arg(long)]
+    body: Option<String>,
+    /// Read the new body from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    file: Option<PathBuf>,
+    /// A header in the place of all that have its name; may repeat
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = super::publish::header)]
+    headers: Vec<(String, String)>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +89,8 @@ struct ListArguments {
     /// Those older than this one
     #[arg(long, value_name = "ID")]
     before: Option<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -49,19 +106,24 @@ struct ShowArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct RedriveArguments {
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "all", "handler", "subscription", "topic", "reason", "since", "until"]))]
+struct ManyArguments {
     /// Which
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
+    #[arg(conflicts_with_all = ["all", "handler", "subscription", "topic", "reason", "since", "until"])]
     ids: Vec<String>,
     /// All that are there now
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// Print a line of JSON for each
     #[arg(long)]
     json: bool,
 }
 
-/// Lists, shows or redrives.
+/// Lists, shows, redrives, edits or drops.
 pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.action {
         Action::List(arguments) => list(client, arguments).await,
@@ -69,12 +131,19 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Fa
             let letter = client.dead_letter(&arguments.id).await?;
             if arguments.json { output::json(&letter) } else { output::data(&render(&letter)) }
         }
-        Action::Redrive(arguments) => redrive(client, arguments).await,
+        Action::Redrive(arguments) => {
+            each(client, arguments, ("redrove", "redriven"), async |id| client.redrive(id).await).await
+        }
+        Action::Edit(arguments) => edit(client, arguments).await,
+        Action::Drop(arguments) => {
+            each(client, arguments, ("dropped", "dropped"), async |id| client.drop_dead_letter(id).await).await
+        }
     }
 }
 
 async fn list(client: &Client, arguments: &ListArguments) -> Result<(), Failure> {
-    let page = client.dead_letters(arguments.limit, arguments.before.as_deref()).await?;
+    let page =
+        client.search_dead_letters(&arguments.filter.query(), arguments.limit, arguments.before.as_deref()).await?;
     if arguments.json {
         return output::json(&page);
     }
@@ -89,16 +158,25 @@ async fn list(client: &Client, arguments: &ListArguments) -> Result<(), Failure>
     Ok(())
 }
 
-async fn redrive(client: &Client, arguments: &RedriveArguments) -> Result<(), Failure> {
-    let ids = if arguments.all { every_id(client).await? } else { arguments.ids.clone() };
-    let (mut redriven, mut failed, mut print) = (0, 0, arguments.json);
+/// Does something with each that is meant, and says how often it was done.
+async fn each(
+    client: &Client,
+    arguments: &ManyArguments,
+    (did, done): (&str, &str),
+    act: impl AsyncFn(&str) -> Result<DeadLetterSummary, ClientError>,
+) -> Result<(), Failure> {
+    let ids = match arguments.ids.is_empty() {
+        true => every_id(client, &arguments.filter.query()).await?,
+        false => arguments.ids.clone(),
+    };
+    let (mut count, mut failed, mut print) = (0, 0, arguments.json);
     for id in &ids {
-        match client.redrive(id).await {
+        match act(id).await {
             Ok(summary) => {
-                redriven += 1;
+                count += 1;
                 if print {
                     match output::json_line(&summary) {
-                        // Whoever read along has seen enough. The rest is redriven all the same.
+                        // Whoever read along has seen enough. It is done to the rest all the same.
                         Err(Failure::Closed) => print = false,
                         printed => printed?,
                     }
@@ -112,22 +190,50 @@ async fn redrive(client: &Client, arguments: &RedriveArguments) -> Result<(), Fa
             }
         }
     }
-    let redriven = format!("redrove {}", text::counted(redriven, "dead letter"));
+    let told = format!("{did} {}", text::counted(count, "dead letter"));
     if failed == 0 {
-        output::talk(&redriven);
+        output::talk(&told);
         return Ok(());
     }
-    output::talk(&format!("{redriven}; {failed} could not be redriven and are kept"));
+    output::talk(&format!("{told}; {failed} could not be {done} and are kept"));
     Err(Failure::Said)
 }
 
-/// The ids of all that are there now. Taken whole before the first is redriven: what dies again while redriving comes
+async fn edit(client: &Client, arguments: &EditArguments) -> Result<(), Failure> {
+    let letter = client.dead_letter(&arguments.id).await?;
+    let body = match (&arguments.body, &arguments.file) {
+        (Some(body), _) => Some(body.clone().into_bytes()),
+        (None, Some(file)) => Some(tokio::fs::read(file).await.map_err(|error| {
+            Failure::coded(Code::FileUnreadable, format!("cannot read `{}`: {error}", file.display()))
+        })?),
+        (None, None) => None,
+    };
+    let summary = client.redrive_as(&arguments.id, &edited(letter, body, &arguments.headers)).await?;
+    output::talk(&format!("redrove dead letter {} with another message", text::line(&summary.id)));
+    if arguments.json { output::json(&summary) } else { Ok(()) }
+}
+
+/// The message with another body if there is one, and other headers in the place of those of their names.
+fn edited(letter: DeadLetterView, body: Option<Vec<u8>>, headers: &[(String, String)]) -> MessageView {
+    let event = letter.event;
+    let is_replaced = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    let mut whole = event.headers;
+    whole.retain(|(name, _)| !is_replaced(name));
+    whole.extend(headers.iter().cloned());
+    let (body, body_base64) = match body {
+        Some(body) => text_or_base64(&body),
+        None => (event.body, event.body_base64),
+    };
+    MessageView { headers: whole, body, body_base64 }
+}
+
+/// The ids of all that are meant now. Taken whole before the first is redriven: what dies again while redriving comes
 /// back at the top, and would be redriven without end.
-async fn every_id(client: &Client) -> Result<Vec<String>, Failure> {
+async fn every_id(client: &Client, wanted: &DeadLetterQuery) -> Result<Vec<String>, Failure> {
     let mut ids = Vec::new();
     let mut before: Option<String> = None;
     loop {
-        let page = client.dead_letters(PAGE, before.as_deref()).await?;
+        let page = client.search_dead_letters(wanted, PAGE, before.as_deref()).await?;
         ids.extend(page.items.into_iter().map(|letter| letter.id));
         match page.next {
             Some(next) => before = Some(next),

@@ -1,9 +1,11 @@
-//! `hostel handlers`, `undeploy` and `subscriptions`: what is deployed and how it is doing.
+//! `hostel handlers`, `undeploy`, `rollback`, `subscriptions`, `pause` and `resume`: what is deployed, how it is doing,
+//! and whether it goes on.
 
 use std::fmt::Display;
 
 use hostel_api::client::Client;
-use hostel_api::view::{HandlerView, SubscriptionView};
+use hostel_api::manifest::Quarantine;
+use hostel_api::view::{HandlerView, PauseBy, PauseView, SubscriptionView};
 
 use super::failure::Failure;
 use super::{output, table, text};
@@ -31,6 +33,38 @@ pub(crate) struct UndeployArguments {
 /// The flags of `subscriptions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SubscriptionsArguments {
+    #[command(subcommand)]
+    action: Option<SubscriptionsAction>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum SubscriptionsAction {
+    /// Forget what waits for a subscription that is absent
+    Drop {
+        /// Its id, such as `default/hello:orders.*`
+        id: String,
+    },
+}
+
+/// The flags of `rollback`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollbackArguments {
+    /// The handler
+    name: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The flags of `pause` and `resume`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PauseArguments {
+    /// A subscription's id, such as `default/hello:orders.*`, or a handler's name for all that it has
+    #[arg(value_name = "SUBSCRIPTION|HANDLER")]
+    target: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,8 +95,40 @@ pub(crate) async fn undeploy(client: &Client, arguments: &UndeployArguments) -> 
     if arguments.json { output::json(&view) } else { Ok(()) }
 }
 
+/// Brings back the version that ran before.
+pub(crate) async fn rollback(client: &Client, arguments: &RollbackArguments) -> Result<(), Failure> {
+    let view = client.rollback(&arguments.name).await?;
+    let HandlerView { name, version, component, .. } = &view.handler;
+    output::talk(&format!("rolled back `{}` to version {} ({})", name, text::line(version), short(component)));
+    if arguments.json { output::json(&view) } else { Ok(()) }
+}
+
+/// Starts nothing more of subscriptions.
+pub(crate) async fn pause(client: &Client, arguments: &PauseArguments) -> Result<(), Failure> {
+    let subscriptions = client.pause(&arguments.target).await?;
+    for one in &subscriptions {
+        let waiting = text::counted(one.waiting, "event");
+        output::talk(&text::line(&format!("paused `{}`; {waiting} waiting", one.id)));
+    }
+    if arguments.json { output::json(&subscriptions) } else { Ok(()) }
+}
+
+/// Lets subscriptions go on.
+pub(crate) async fn resume(client: &Client, arguments: &PauseArguments) -> Result<(), Failure> {
+    let subscriptions = client.resume(&arguments.target).await?;
+    for one in &subscriptions {
+        output::talk(&text::line(&format!("resumed `{}`", one.id)));
+    }
+    if arguments.json { output::json(&subscriptions) } else { Ok(()) }
+}
+
 /// Lists the subscriptions.
 pub(crate) async fn subscriptions(client: &Client, arguments: &SubscriptionsArguments) -> Result<(), Failure> {
+    if let Some(SubscriptionsAction::Drop { id }) = &arguments.action {
+        let dropped = client.drop_subscription(id).await?;
+        output::talk(&text::line(&format!("dropped `{id}`; {} forgotten", text::counted(dropped.discarded, "event"))));
+        return if arguments.json { output::json(&dropped) } else { Ok(()) };
+    }
     let subscriptions = client.subscriptions().await?;
     if arguments.json {
         return output::json(&subscriptions);
@@ -85,10 +151,11 @@ fn list(handlers: &[HandlerView]) -> String {
                 handler.deployed_at.clone(),
                 short(&handler.component),
                 patterns.join(", "),
+                handler.failed.as_ref().map_or_else(|| "runs".to_owned(), |reason| format!("failed: {reason}")),
             ]
         })
         .collect();
-    table::render(["NAME", "VERSION", "DEPLOYED", "COMPONENT", "HEARS"], &rows)
+    table::render(["NAME", "VERSION", "DEPLOYED", "COMPONENT", "HEARS", "STATE"], &rows)
 }
 
 fn render(handler: &HandlerView) -> String {
@@ -99,6 +166,7 @@ fn render(handler: &HandlerView) -> String {
         ("component", handler.component.clone()),
         ("world", handler.world.clone()),
         ("deployed", handler.deployed_at.clone()),
+        ("failed", handler.failed.clone().unwrap_or_default()),
         ("publishes", handler.publish.join(", ")),
         ("config keys", handler.config.join(", ")),
         ("memory", optional(limits.memory.as_ref())),
@@ -118,12 +186,23 @@ fn render(handler: &HandlerView) -> String {
                 optional(one.retry.attempts.as_ref()),
                 optional(one.retry.backoff.as_ref()),
                 optional(one.retry.backoff_limit.as_ref()),
+                one.order_by.clone().unwrap_or_else(|| "-".to_owned()),
+                quarantine(&one.quarantine),
             ]
         })
         .collect();
-    let headings = ["PATTERN", "QUEUE", "CONCURRENCY", "WINDOW", "ATTEMPTS", "BACKOFF", "BACKOFF LIMIT"];
+    let headings =
+        ["PATTERN", "QUEUE", "CONCURRENCY", "WINDOW", "ATTEMPTS", "BACKOFF", "BACKOFF LIMIT", "ORDER BY", "QUARANTINE"];
     whole.push('\n');
     whole + &table::render(headings, &rows)
+}
+
+fn quarantine(written: &Quarantine) -> String {
+    match (written.faults, written.window) {
+        (Some(0), _) => "off".to_owned(),
+        (Some(faults), Some(window)) => format!("{faults} in {window}"),
+        _ => String::new(),
+    }
 }
 
 fn doing(subscriptions: &[SubscriptionView]) -> String {
@@ -141,12 +220,38 @@ fn doing(subscriptions: &[SubscriptionView]) -> String {
                 one.acked.to_string(),
                 one.retried.to_string(),
                 one.dead_lettered.to_string(),
+                one.expired.to_string(),
+                match &one.pause {
+                    Some(pause) => state(pause),
+                    None if one.absent => "absent".to_owned(),
+                    None => "running".to_owned(),
+                },
             ]
         })
         .collect();
-    let headings =
-        ["HANDLER", "PATTERN", "QUEUE", "WAITING", "RUNNING", "SLEEPING", "DELIVERED", "ACKED", "RETRIED", "DEAD"];
+    let headings = [
+        "HANDLER",
+        "PATTERN",
+        "QUEUE",
+        "WAITING",
+        "RUNNING",
+        "SLEEPING",
+        "DELIVERED",
+        "ACKED",
+        "RETRIED",
+        "DEAD",
+        "EXPIRED",
+        "STATE",
+    ];
     table::render(headings, &rows)
+}
+
+fn state(pause: &PauseView) -> String {
+    let done = match pause.by {
+        PauseBy::Operator => "paused",
+        PauseBy::Quarantine => "quarantined",
+    };
+    format!("{done} since {} because {}", pause.since, pause.reason)
 }
 
 fn optional(value: Option<&impl Display>) -> String {
@@ -186,6 +291,8 @@ mod tests {
                         backoff: Some(Span(Duration::from_secs(1))),
                         backoff_limit: Some(Span(Duration::from_secs(60))),
                     },
+                    order_by: Some("header:Customer".to_owned()),
+                    quarantine: Quarantine { faults: Some(10), window: Some(Span(Duration::from_secs(60))) },
                 },
                 Subscription { pattern: "users.>".to_owned(), ..Subscription::default() },
             ],
@@ -197,16 +304,19 @@ mod tests {
                 log_bytes: Some(ByteSize(16 << 10)),
             },
             config: vec!["key".to_owned(), "secret".to_owned()],
+            failed: None,
         }
     }
 
     #[test]
     fn handlers_are_listed() {
         let expected = "\
-NAME   VERSION  DEPLOYED                  COMPONENT     HEARS
-hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>
+NAME   VERSION  DEPLOYED                  COMPONENT     HEARS              STATE
+hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>  runs
+hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>  failed: no component
 ";
-        assert_eq!(list(&[hello()]), expected);
+        let failed = HandlerView { failed: Some("no component".to_owned()), ..hello() };
+        assert_eq!(list(&[hello(), failed]), expected);
     }
 
     #[test]
@@ -223,9 +333,9 @@ deadline     5s
 log lines    100
 log bytes    16KiB
 
-PATTERN   QUEUE    CONCURRENCY  WINDOW  ATTEMPTS  BACKOFF  BACKOFF LIMIT
-orders.*  workers  16           10000   5         1s       1m
-users.>   -
+PATTERN   QUEUE    CONCURRENCY  WINDOW  ATTEMPTS  BACKOFF  BACKOFF LIMIT  ORDER BY         QUARANTINE
+orders.*  workers  16           10000   5         1s       1m             header:Customer  10 in 1m
+users.>   -                                                               -
 ";
         assert_eq!(render(&hello()), expected);
     }
@@ -244,11 +354,21 @@ users.>   -
             acked: 990,
             retried: 7,
             dead_lettered: 1,
+            expired: 4,
+            pause: None,
+            absent: false,
         };
+        let pause = PauseView {
+            by: PauseBy::Quarantine,
+            since: "2026-01-01T00:00:00.000Z".to_owned(),
+            reason: "10 faults".to_owned(),
+        };
+        let paused = SubscriptionView { pattern: "b".to_owned(), pause: Some(pause), ..view.clone() };
         let expected = "\
-HANDLER  PATTERN   QUEUE  WAITING  RUNNING  SLEEPING  DELIVERED  ACKED  RETRIED  DEAD
-hello    orders.*  -            1        2         3       1000    990        7     1
+HANDLER  PATTERN   QUEUE  WAITING  RUNNING  SLEEPING  DELIVERED  ACKED  RETRIED  DEAD  EXPIRED  STATE
+hello    orders.*  -            1        2         3       1000    990        7     1        4  running
+hello    b         -            1        2         3       1000    990        7     1        4  quarantined since 2026-01-01T00:00:00.000Z because 10 faults
 ";
-        assert_eq!(doing(&[view]), expected);
+        assert_eq!(doing(&[view, paused]), expected);
     }
 }

@@ -33,6 +33,12 @@ pub(crate) struct Arguments {
     /// The event's id, instead of one that the host chooses
     #[arg(long, conflicts_with = "lines")]
     id: Option<String>,
+    /// Publish it then: a time such as `2026-01-31T12:00:00Z`, or a duration from now such as `5m`
+    #[arg(long, value_name = "TIME", conflicts_with = "wait")]
+    deliver_at: Option<String>,
+    /// Forget it from then on: a time, or a duration from now
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
     /// Wait until every subscription is done with it, and tell how it went
     #[arg(long)]
     wait: bool,
@@ -45,7 +51,11 @@ pub(crate) struct Arguments {
 }
 
 /// Publishes. Fails if anything was not published, or was waited for and not acknowledged by all.
-pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(client: &Client, mut arguments: Arguments) -> Result<(), Failure> {
+    let is_later = arguments.deliver_at.is_some();
+    let times = [("Hostel-Deliver-At", arguments.deliver_at.take()), ("Hostel-Expires", arguments.expires.take())];
+    let times = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), time?)));
+    arguments.headers.extend(times);
     if let Some(path) = &arguments.lines {
         let template = Publication { topic: arguments.topic, headers: arguments.headers, ..Publication::default() };
         let wait = arguments.wait.then_some(arguments.timeout.0);
@@ -68,7 +78,9 @@ pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Fai
         return output::json(&view);
     }
     output::data(&format!("{}\n", text::line(&view.id)))?;
-    if view.subscriptions == 0 {
+    if is_later {
+        output::talk("kept; it is published when its time comes, for those who hear its topic then");
+    } else if view.subscriptions == 0 {
         output::talk(&format!(
             "nobody hears `{}`: `hostel subscriptions` lists who hears what",
             text::line(&view.topic)
@@ -127,6 +139,7 @@ fn settlement(one: &SettlementView) -> String {
         SettlementOutcome::Ack => "ack",
         SettlementOutcome::DeadLetter => "dead letter",
         SettlementOutcome::Discarded => "discarded",
+        SettlementOutcome::Expired => "expired",
         SettlementOutcome::Pending => "pending",
     };
     let attempts = text::counted(u64::from(one.attempts), "attempt");
@@ -140,7 +153,7 @@ fn settlement(one: &SettlementView) -> String {
     format!("  {head}\n{log}{cut}")
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
         _ => Err("write it as `Name: value`".to_owned()),

@@ -13,7 +13,7 @@ use hostel_api::problem::Code;
 use hostel_api::suggest;
 use toml::{Table, Value};
 
-use super::{Config, RegistryKind};
+use super::{Config, RegistryKind, broker};
 
 /// Variables of this prefix that the command line reads and the config does not.
 const NOT_CONFIG: [&str; 4] = ["HOSTEL_CONFIG", "HOSTEL_ADMIN_URL", "HOSTEL_INGRESS_URL", "HOSTEL_TENANT"];
@@ -233,6 +233,7 @@ fn check(config: &Config, allow_remote: bool) -> Vec<Mistake> {
     wrong(given[0] != given[1], "`ingress.certificate` and `ingress.key` go together");
     wrong(given[0] && !config.ingress.secure, "`ingress.certificate` has no effect without `ingress.secure = true`");
     check_peers(config, &mut wrong);
+    broker::check(&config.broker, &mut wrong);
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         wrong(true, &format!("`log.filter`: {error}"));
     }

@@ -30,6 +30,9 @@ pub(crate) enum Refusal {
     /// The handler does not exist.
     #[error("no handler `{0}`")]
     NoHandler(HandlerName),
+    /// There is no version to go back to.
+    #[error("handler `{0}` has had no other version since this host knows it")]
+    NoPrevious(HandlerName),
     /// The bytes are no component that this host can run.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -42,6 +45,12 @@ pub(crate) enum Refusal {
     /// The broker would not have the subscription.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
+    /// The disk is full, so that it cannot be kept.
+    #[error("{0}")]
+    Full(String),
+    /// The log takes nothing any more.
+    #[error("the log takes nothing more: {0}")]
+    Unavailable(String),
     /// The host failed.
     #[error("{0}")]
     Internal(String),

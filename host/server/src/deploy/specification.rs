@@ -7,9 +7,10 @@ use hostel_api::manifest::{self, Manifest};
 use hostel_api::unit::ByteSize;
 use hostel_event::destination::Destination;
 use hostel_event::handler::{Digest, Grants, Handler, Limits};
+use hostel_event::headers::Headers;
 use hostel_event::name::{BucketName, HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::pattern::Pattern;
-use hostel_event::subscription::{Place, RetryPolicy, Subscription};
+use hostel_event::subscription::{Order, Place, Quarantine, RetryPolicy, Subscription};
 
 use super::Refusal;
 
@@ -90,8 +91,35 @@ fn subscription(
         concurrency: count(written.concurrency, standard.concurrency),
         window: count(written.window, standard.window),
         retry,
+        order: order(written.order_by.as_deref(), &place("order_by"))?,
+        quarantine: quarantine(&written.quarantine, standard.quarantine, &place("quarantine"))?,
         ..standard
     })
+}
+
+fn order(written: Option<&str>, place: &str) -> Result<Order, Refusal> {
+    let Some(text) = written else { return Ok(Order::None) };
+    let Some(name) = text.strip_prefix("header:") else {
+        return Err(Refusal::Manifest(format!("`{place}`: `{text}` is not `header:` and a header's name")));
+    };
+    // The rules for names are those of headers.
+    Headers::new()
+        .append(name, "")
+        .map(|()| Order::Header(name.into()))
+        .map_err(|error| Refusal::Manifest(format!("`{place}`: {error}")))
+}
+
+fn quarantine(written: &manifest::Quarantine, standard: Quarantine, place: &str) -> Result<Quarantine, Refusal> {
+    let faults = written.faults.unwrap_or(standard.faults);
+    let window = written.window.map_or(standard.window, |span| span.0);
+    if faults > Quarantine::FAULTS_LIMIT {
+        let limit = Quarantine::FAULTS_LIMIT;
+        return Err(Refusal::Manifest(format!("`{place}.faults`: {faults} is more than {limit}; 0 is never")));
+    }
+    if faults > 0 && window.is_zero() {
+        return Err(Refusal::Manifest(format!("`{place}.window` must be longer than nothing; `faults = 0` is never")));
+    }
+    Ok(Quarantine { faults, window })
 }
 
 fn limits(written: &manifest::Limits) -> Result<Limits, Refusal> {
@@ -141,7 +169,8 @@ mod tests {
             "name = 'hello'\nversion = '1.2'\npublish = ['a.>']\nkeyvalue = ['totals']\nconfig = { key = 'value' }\n\
              limits = { memory = '1MiB', deadline = '250ms', log_lines = 3, log_bytes = '1KiB' }\n\
              [[subscriptions]]\npattern = 'a'\nqueue = 'q'\nconcurrency = 2\nwindow = 3\n\
-             retry = { attempts = 1, backoff = '1ms', backoff_limit = '2ms' }",
+             retry = { attempts = 1, backoff = '1ms', backoff_limit = '2ms' }\norder_by = 'header:X-Key'\n\
+             quarantine = { faults = 3, window = '5s' }",
         )
         .unwrap();
         let expected = Limits { memory: 1 << 20, deadline: Duration::from_millis(250), log_lines: 3, log_bytes: 1024 };
@@ -153,6 +182,8 @@ mod tests {
         assert_eq!(subscription.queue.as_ref().unwrap().as_str(), "q");
         assert_eq!(subscription.retry.attempts, 1);
         assert_eq!(subscription.retry.backoff_limit, Duration::from_millis(2));
+        assert_eq!(subscription.order, Order::Header("X-Key".into()));
+        assert_eq!(subscription.quarantine, Quarantine { faults: 3, window: Duration::from_secs(5) });
     }
 
     #[test]
@@ -186,6 +217,22 @@ mod tests {
         check(
             "name = 'hello'\nkeyvalue = ['a/b']\nsubscriptions = [{ pattern = 'a' }]",
             "`keyvalue[0]`: bucket `a/b` has '/' at byte 1; allowed are A-Z, a-z, 0-9, ., _ and -",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a', order_by = 'topic' }]",
+            "`subscriptions[0].order_by`: `topic` is not `header:` and a header's name",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a', order_by = 'header:' }]",
+            "`subscriptions[0].order_by`: a header's name is empty",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a', quarantine = { window = '0s' } }]",
+            "`subscriptions[0].quarantine.window` must be longer than nothing; `faults = 0` is never",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a', quarantine = { faults = 10001 } }]",
+            "`subscriptions[0].quarantine.faults`: 10001 is more than 10000; 0 is never",
         );
         check(
             "name = 'hello'\nsubscriptions = [{ pattern = 'a' }]\nlimits = { deadline = '0s' }",

@@ -78,8 +78,8 @@ impl Ingress {
         let (tenant, audience) = (addressed.tenant, addressed.audience);
         let receipt = match self.publish.publish(Publication { tenant, topic, id: Some(id), audience, message }).await {
             Ok(receipt) => receipt,
-            // It would be too large the next time as well.
-            Err(error @ (PublishError::TooLarge { .. } | PublishError::Header(_))) => {
+            // It would be too large or malformed the next time as well.
+            Err(error @ (PublishError::TooLarge { .. } | PublishError::Header(_) | PublishError::Timing(_))) => {
                 return Ok(axum::response::IntoResponse::into_response(Failure::from(error)));
             }
             Err(error) => {

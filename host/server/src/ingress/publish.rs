@@ -13,7 +13,7 @@ use hostel_api::view::{PublishedView, SettledView};
 use hostel_api::wire;
 use hostel_event::headers::{HeaderError, Headers};
 use hostel_event::id::EventId;
-use hostel_event::message::{ID_HEADER, Message};
+use hostel_event::message::{DELIVER_AT_HEADER, ID_HEADER, Message};
 use hostel_event::port::{Publication, Receipt};
 use hostel_event::subscription::Audience;
 use hostel_event::topic::Topic;
@@ -52,6 +52,10 @@ impl Ingress {
                 return Err(Failure::new(Code::MalformedQuery, text));
             }
             let headers = message_headers(request.headers())?;
+            if parameters.wait.is_some() && headers.get(DELIVER_AT_HEADER).is_some() {
+                let text = format!("`wait=settled` does not wait for an event with a `{DELIVER_AT_HEADER}` header");
+                return Err(Failure::new(Code::MalformedQuery, text));
+            }
             Ok((topic, parameters, headers))
         };
         let (topic, parameters, headers) = checked().map_err(Failure::closing)?;

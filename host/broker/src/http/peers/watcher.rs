@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use hostel_event::name::QueueGroup;
 use hostel_event::pattern::Pattern;
 use hostel_event::port::{Change as Told, ChangeKind, RegistryError, Sink, Watch};
-use hostel_event::subscription::{Place, Subscription, SubscriptionId};
+use hostel_event::subscription::{Order, Place, Quarantine, Subscription, SubscriptionId};
 use hostel_event::topic::Topic;
 
 use crate::http::courier::{Courier, Shared as CourierSink, Target};
@@ -227,6 +227,8 @@ impl Shared {
             concurrency,
             window: self.settings.window,
             retry: courier.retry,
+            order: Order::None,
+            quarantine: Quarantine::OFF,
         })
     }
 
