@@ -82,6 +82,11 @@ impl Keep {
         self.durable.as_ref().map(|(broker, _)| broker.orphans()).unwrap_or_default()
     }
 
+    /// What a subscription has not settled, where the broker keeps that itself; the dispatcher knows of a part of it.
+    pub(crate) fn unsettled(&self, id: &SubscriptionId) -> Option<usize> {
+        self.durable.as_ref().and_then(|(broker, _)| broker.unsettled(id))
+    }
+
     /// Forgets one of those, and says how much waited for it.
     pub(crate) async fn drop_orphan(&self, id: &SubscriptionId) -> Result<usize, SubscribeError> {
         match &self.durable {

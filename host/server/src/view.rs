@@ -101,14 +101,17 @@ fn written(subscription: &Subscription) -> manifest::Subscription {
     }
 }
 
-pub(crate) fn subscription(state: &State) -> SubscriptionView {
+pub(crate) fn subscription(state: &State, unsettled: Option<usize>) -> SubscriptionView {
     let State { subscription, load, counts, pause } = state;
+    // What the broker has not handed out, or keeps until another attempt is due, waits as well.
+    let here = load.waiting + load.running + load.sleeping;
+    let waiting = load.waiting + unsettled.map_or(0, |unsettled| unsettled.saturating_sub(here));
     SubscriptionView {
         id: subscription.id.to_string(),
         handler: subscription.id.handler().to_owned(),
         pattern: subscription.pattern.to_string(),
         queue: subscription.queue.as_ref().map(ToString::to_string),
-        waiting: number(load.waiting),
+        waiting: number(waiting),
         running: number(load.running),
         sleeping: number(load.sleeping),
         delivered: counts.started,

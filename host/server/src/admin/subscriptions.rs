@@ -5,7 +5,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use hostel_api::problem::Code;
-use hostel_api::view::{DiscardedView, Items};
+use hostel_api::view::{DiscardedView, Items, SubscriptionView};
 use hostel_broker::durable::Orphan;
 use hostel_dispatch::driver;
 use hostel_event::name::Tenant;
@@ -18,7 +18,7 @@ use crate::deploy::Refusal;
 use crate::{query, view};
 
 pub(super) async fn list(State(admin): Shared, InTenant { tenant, .. }: InTenant<()>, _: query::Nothing) -> Answer {
-    let mut items: Vec<_> = of(&admin, &tenant).iter().map(view::subscription).collect();
+    let mut items: Vec<_> = of(&admin, &tenant).iter().map(|state| one(&admin, state)).collect();
     items.extend(absent(&admin, &tenant).iter().map(view::absent));
     Ok(json(StatusCode::OK, &Items { items }))
 }
@@ -63,7 +63,7 @@ fn change(admin: &Admin, tenant: &Tenant, name: &str, change: impl Fn(&Subscript
     }
     let mut states = of(admin, tenant);
     states.retain(|state| changed.contains(&state.subscription.id));
-    Ok(shown(&states))
+    Ok(shown(admin, &states))
 }
 
 fn of(admin: &Admin, tenant: &Tenant) -> Vec<driver::State> {
@@ -72,6 +72,10 @@ fn of(admin: &Admin, tenant: &Tenant) -> Vec<driver::State> {
     states
 }
 
-fn shown(states: &[driver::State]) -> http::Response<axum::body::Body> {
-    json(StatusCode::OK, &Items { items: states.iter().map(view::subscription).collect() })
+fn one(admin: &Admin, state: &driver::State) -> SubscriptionView {
+    view::subscription(state, admin.keep.unsettled(&state.subscription.id))
+}
+
+fn shown(admin: &Admin, states: &[driver::State]) -> http::Response<axum::body::Body> {
+    json(StatusCode::OK, &Items { items: states.iter().map(|state| one(admin, state)).collect() })
 }
