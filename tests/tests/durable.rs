@@ -37,6 +37,19 @@ async fn restarted(host: Host) -> Host {
     Host::start_in(data, "").await
 }
 
+/// It sleeps in the broker, where the dispatcher does not see it.
+#[tokio::test]
+async fn what_waits_for_another_attempt_is_shown() {
+    let host = Host::start().await;
+    host.deploy(&sample("rust/scribe"), |manifest| {
+        manifest.subscriptions[0].retry.backoff = Some("1h".parse().expect("a duration"));
+        manifest.subscriptions[0].retry.backoff_limit = Some("1h".parse().expect("a duration"));
+    })
+    .await;
+    host.client.publish(&publication("scribe.do", "retry")).await.expect("published");
+    until(&host, "waiting", |one| (one.delivered, one.running, one.waiting) == (1, 0, 1)).await;
+}
+
 #[tokio::test]
 async fn what_is_deployed_runs_again_with_its_keys_and_its_dead_letters() {
     let host = Host::start().await;
