@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use hostel_broker::choice::Choice;
 use hostel_broker::memory::{self, Memory};
 use hostel_dispatch::admit::{self, Admission};
 use hostel_dispatch::driver::{self, Dispatcher};
@@ -132,7 +133,7 @@ impl Rig {
             dead_letters: 1,
             dead_letter_bytes: BROKER_BYTES,
             key_value_bytes: BROKER_BYTES,
-            choice: memory::Choice::LeastLoaded,
+            choice: Choice::LeastLoaded,
             seed: 1,
         };
         let broker: Arc<dyn Broker> = Arc::new(Memory::new(settings, Arc::clone(&clock), ids.clone()));

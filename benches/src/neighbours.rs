@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use hostel_broker::choice::Choice;
 use hostel_broker::http::client::{self, Client};
 use hostel_broker::http::node::Identity;
 use hostel_broker::http::peers::{self, Peers};
@@ -131,7 +132,7 @@ impl Rig {
             dead_letters: 1,
             dead_letter_bytes: BYTES,
             key_value_bytes: BYTES,
-            choice: memory::Choice::LeastLoaded,
+            choice: Choice::LeastLoaded,
             seed: 1,
         };
         let broker = memory::Memory::new(settings, Arc::clone(&clock), ids.clone());

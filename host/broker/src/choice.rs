@@ -7,10 +7,13 @@ use hostel_event::routes::Routes;
 use hostel_event::subscription::{Audience, Subscription};
 use hostel_event::topic::Topic;
 
-/// How a queue group chooses among its members.
+use crate::lot;
+
+/// How a queue group chooses: a broker among its members, and a courier among the nodes of a remote one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The member with the least out for each delivery that it may run; between equals by lot.
+    /// The member with the least out for each delivery that it may run, or the node with the fewest requests on their
+    /// way; between equals by lot.
     LeastLoaded,
     /// By lot, each node with the same chance, as go-micro does.
     Random,
@@ -38,13 +41,13 @@ fn load<M: Member>(member: &M) -> usize {
 /// Draws lots and takes turns.
 pub(crate) struct Chooser {
     choice: Choice,
-    /// The state of the generator: SplitMix64 needs no more than a counter, so that publishers share it without a lock.
-    state: AtomicU64,
+    /// Of the lots; publishers share it without a lock.
+    counter: AtomicU64,
 }
 
 impl Chooser {
     pub(crate) const fn new(choice: Choice, seed: u64) -> Self {
-        Self { choice, state: AtomicU64::new(seed) }
+        Self { choice, counter: AtomicU64::new(seed) }
     }
 
     /// Everyone of the audience who hears the topic and is in no queue group, and one member of each group.
@@ -89,20 +92,8 @@ impl Chooser {
     }
 
     fn by_lot<'a, M: Member>(&self, members: &[&'a Arc<M>]) -> Option<&'a Arc<M>> {
-        let nodes = nodes(members).max(1) as u64;
-        // The remainder's bias is some 2^-50 for any real number of nodes.
-        let node = usize::try_from(self.draw() % nodes).unwrap_or(0);
-        at_node(members, node)
-    }
-
-    /// SplitMix64, by Sebastiano Vigna, after Steele, Lea and Flood: "Fast splittable pseudorandom number generators",
-    /// 2014.
-    fn draw(&self) -> u64 {
-        const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut mixed = self.state.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let counter = self.counter.fetch_add(lot::STEP, Ordering::Relaxed).wrapping_add(lot::STEP);
+        at_node(members, lot::below(counter, nodes(members)))
     }
 }
 

@@ -11,5 +11,6 @@ pub mod choice;
 pub mod conformance;
 pub mod durable;
 pub mod http;
+mod lot;
 pub mod memory;
 mod telemetry;

@@ -38,8 +38,7 @@ use hostel_event::port::{
 use hostel_event::routes::Routes;
 use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
 
-pub use crate::choice::Choice;
-use crate::choice::{Chooser, Member};
+use crate::choice::{Choice, Chooser, Member};
 use dead_letters::Graveyard;
 use key_value::Store;
 use token::{Kept, Token};

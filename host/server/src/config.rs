@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use hostel_api::unit::{ByteSize, Span};
+use hostel_broker::choice::Choice;
 
 use broker::Broker;
 
@@ -177,6 +178,17 @@ pub(crate) enum Selector {
     RoundRobin,
     /// The one with the least to do.
     LeastLoaded,
+}
+
+impl Selector {
+    /// The broker's word for it.
+    pub(crate) const fn choice(self) -> Choice {
+        match self {
+            Self::Random => Choice::Random,
+            Self::RoundRobin => Choice::RoundRobin,
+            Self::LeastLoaded => Choice::LeastLoaded,
+        }
+    }
 }
 
 /// What answers a message for a node id that is not ours.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hostel_api::problem::Code;
-use hostel_broker::choice::Choice;
 use hostel_broker::durable::settings::{Policy, Retention, Settings, Unsettled};
 use hostel_broker::durable::{Durable, Orphan};
 use hostel_broker::memory::{self, Memory};
@@ -17,9 +16,9 @@ use hostel_log::error::OpenError;
 use hostel_log::log::Log;
 use hostel_log::settings::Sync;
 
+use crate::config::Config;
 use crate::config::broker::{BrokerKind, SyncPolicy, TopicRule};
 use crate::config::load::Mistake;
-use crate::config::{Config, Selector};
 use crate::network::chain;
 
 /// What keeps events. Cheap to clone; all clones are the same.
@@ -77,14 +76,14 @@ impl Keep {
         }
     }
 
-    /// Subscriptions that have not come back, with what waits for them.
-    pub(crate) fn orphans(&self) -> Vec<Orphan> {
-        self.durable.as_ref().map(|(broker, _)| broker.orphans()).unwrap_or_default()
-    }
-
     /// What a subscription has not settled, where the broker keeps that itself; the dispatcher knows of a part of it.
     pub(crate) fn unsettled(&self, id: &SubscriptionId) -> Option<usize> {
         self.durable.as_ref().and_then(|(broker, _)| broker.unsettled(id))
+    }
+
+    /// Subscriptions that have not come back, with what waits for them.
+    pub(crate) fn orphans(&self) -> Vec<Orphan> {
+        self.durable.as_ref().map(|(broker, _)| broker.orphans()).unwrap_or_default()
     }
 
     /// Forgets one of those, and says how much waited for it.
@@ -128,14 +127,6 @@ fn unopened(data_dir: &Path, error: &OpenError) -> Mistake {
     Mistake { code, text }
 }
 
-fn choice(config: &Config) -> Choice {
-    match config.peers.selector {
-        Selector::Random => Choice::Random,
-        Selector::RoundRobin => Choice::RoundRobin,
-        Selector::LeastLoaded => Choice::LeastLoaded,
-    }
-}
-
 fn memory_settings(config: &Config) -> memory::Settings {
     let size = |size: hostel_api::unit::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
     memory::Settings {
@@ -143,7 +134,7 @@ fn memory_settings(config: &Config) -> memory::Settings {
         dead_letters: config.broker.dead_letters,
         dead_letter_bytes: size(config.broker.dead_letter_memory),
         key_value_bytes: size(config.broker.key_value_memory),
-        choice: choice(config),
+        choice: config.peers.selector.choice(),
         seed: rand::random(),
     }
 }
@@ -168,7 +159,7 @@ fn durable_settings(config: &Config) -> Result<Settings, Mistake> {
     Ok(Settings {
         memory: usize::try_from(broker.memory.0).unwrap_or(usize::MAX),
         dedupe: broker.dedupe_window.0,
-        choice: choice(config),
+        choice: config.peers.selector.choice(),
         seed: rand::random(),
         topics,
         policy: policy(&rule, &rule),

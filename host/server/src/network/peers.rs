@@ -1,12 +1,9 @@
 //! How peers are served, as the config says.
 
-use std::time::Duration;
-
 use hostel_api::problem::Code;
 use hostel_broker::http::client::{self, Client, Trust};
 use hostel_broker::http::courier;
 use hostel_broker::http::peers::Settings;
-use hostel_broker::http::selector::Selector;
 use hostel_event::name::Tenant;
 
 use crate::config::load::Mistake;
@@ -39,15 +36,11 @@ pub(super) fn settings(config: &Config, tenant: Tenant) -> Settings {
     Settings {
         nodes: peers.nodes,
         // As long as a registration holds; it is also what a node that died is believed for.
-        gone_after: config.registry.ttl.0.max(Duration::from_secs(1)),
+        gone_after: config.registry.ttl.0,
         seed: rand::random(),
         courier: courier::Settings {
             concurrency: peers.concurrency,
-            selector: match peers.selector {
-                config::Selector::Random => Selector::Random,
-                config::Selector::RoundRobin => Selector::RoundRobin,
-                config::Selector::LeastLoaded => Selector::LeastLoaded,
-            },
+            selector: peers.selector.choice(),
             retention: peers.retention.0,
             hops: peers.hops,
             ..courier::Settings::default()

@@ -224,7 +224,7 @@ impl Board {
             .filter(|(_, peer)| may(peer))
             .map(|(number, peer)| Candidate { number, in_flight: peer.in_flight })
             .collect();
-        let chosen = settings.selector.choose(&candidates, &mut self.chance)?;
+        let chosen = self.chance.choose(settings.selector, &candidates)?;
         let peer = self.peers.get_mut(chosen)?;
         peer.circuit.begin();
         peer.in_flight += 1;

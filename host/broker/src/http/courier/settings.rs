@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hostel_event::subscription::RetryPolicy;
 
+use crate::choice::Choice;
 use crate::http::circuit;
-use crate::http::selector::Selector;
 
 /// How events are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Settings {
     /// Requests at a time to each node of a queue group. A broadcast node gets one at a time.
     pub concurrency: usize,
     /// Which node of a queue group gets an event.
-    pub selector: Selector,
+    pub selector: Choice,
     /// What follows an answer that is a failure.
     pub retry: RetryPolicy,
     /// How often an event is tried on nodes that are reached and do not answer.
@@ -44,7 +44,7 @@ impl Default for Settings {
         Self {
             settling: Duration::from_secs(3),
             concurrency: 1,
-            selector: Selector::default(),
+            selector: Choice::Random,
             retry: RetryPolicy::default(),
             unanswered: 12,
             retention: Duration::from_secs(24 * 60 * 60),

@@ -24,8 +24,9 @@ use hostel_event::outcome::Attempt;
 use hostel_event::port::{Change, ChangeKind, Metadata, Node, Registry, RegistryError, Service, Settled, Watch};
 use hostel_event::time::Timestamp;
 
+use crate::choice::Choice;
 use crate::http::client;
-use crate::memory::{Choice, Memory};
+use crate::memory::Memory;
 
 use super::*;
 
