@@ -10,10 +10,15 @@ use crate::settings::{Settings, Sync};
 
 use super::{publish, wait, with};
 
+/// What a path takes on the disk. A table may be deleted between the listing and the look; it then takes nothing.
 #[cfg(unix)]
 fn disk_bytes(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let found = std::fs::metadata(path).unwrap();
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return 0,
+        Err(error) => panic!("cannot look at `{}`: {error}", path.display()),
+    };
     if found.is_file() {
         return found.blocks() * 512;
     }
