@@ -149,6 +149,34 @@ typedef struct hostel_message {
 /* Publishes on a topic of the handler's own tenant. `id` gets the new event's id and may be NULL. */
 hostel_status hostel_publish(const char *topic, const hostel_message *message, const char **id);
 
+/* ---- CloudEvents -------------------------------------------------------------------------------------------------- */
+
+/* An event as CloudEvents 1.0 describes it. What it does not have is NULL. */
+typedef struct hostel_cloud_event {
+    const char *id;     /* What identifies the event among those of its source. */
+    const char *source; /* Where it happened: a URI reference. */
+    const char *type;   /* What kind of thing happened. */
+    const char *subject;
+    const char *time; /* RFC 3339. */
+    const char *datacontenttype;
+    const char *dataschema;
+    /* All other attributes, by names of a-z and 0-9. Values are texts, whatever their type: `5`, `true`. */
+    const hostel_header *extensions;
+    size_t extension_count;
+    const void *data;
+    size_t data_len;
+} hostel_cloud_event;
+
+/* HOSTEL_INVALID if the event is no CloudEvent: `return hostel_fail();` rejects it then. */
+hostel_status hostel_event_cloud_event(const hostel_event *event, hostel_cloud_event *cloud_event);
+/* The value of an extension; NULL if there is none of this name. */
+const char *hostel_cloud_event_extension(const hostel_cloud_event *cloud_event, const char *name);
+/* Publishes with a header for each attribute. `id` gets the new event's id, which is not the CloudEvent's, and may be
+ * NULL. HOSTEL_INVALID as well if an attribute is missing or an extension has no good name. */
+hostel_status hostel_publish_cloud_event(const char *topic, const hostel_cloud_event *cloud_event, const char **id);
+
+/* ---- Config ------------------------------------------------------------------------------------------------------- */
+
 /* HOSTEL_NOT_SET if the key is neither under [config] of the manifest nor set by the operator. */
 hostel_status hostel_config(const char *key, const char **value);
 
@@ -170,6 +198,32 @@ hostel_status hostel_bucket_increment(hostel_bucket bucket, const char *key, uin
 hostel_status hostel_bucket_keys(hostel_bucket bucket, const char *const **keys, size_t *count);
 /* Optional: the end of the instance does the same. */
 void hostel_bucket_close(hostel_bucket bucket);
+
+/* ---- HTTP requests -------------------------------------------------------------------------------------------------- */
+
+typedef struct hostel_http_request {
+    const char *method; /* NULL: GET. */
+    const char *url;    /* Begins with http:// or https://. */
+    const hostel_header *headers;
+    size_t header_count;
+    const void *body;
+    size_t body_len;
+} hostel_http_request;
+
+typedef struct hostel_http_response {
+    uint16_t status;
+    const hostel_header *headers;
+    size_t header_count;
+    hostel_bytes body;
+} hostel_http_response;
+
+/* Sends a request and waits for the whole answer; a status that stands for a failure is none. The manifest must name the
+ * server: `http = ["https://api.example.com"]`. A request is sent when it is sent: another attempt sends it again.
+ * HOSTEL_DENIED if the manifest does not allow it, HOSTEL_INVALID if the method, the URL or a header is malformed,
+ * HOSTEL_FAILED if the server was not reached or did not answer as it should. */
+hostel_status hostel_http_send(const hostel_http_request *request, hostel_http_response *response);
+/* The value of the first header of this name, whatever its case; NULL if there is none. */
+const char *hostel_http_header(const hostel_http_response *response, const char *name);
 
 /* ---- Logs and memory ---------------------------------------------------------------------------------------------- */
 

@@ -41,6 +41,14 @@ typedef struct hostel_test_published {
     hostel_bytes body; /* A NUL follows it. */
 } hostel_test_published;
 
+typedef struct hostel_test_request {
+    const char *method;
+    const char *url;
+    const hostel_header *headers;
+    size_t header_count;
+    hostel_bytes body; /* A NUL follows it. */
+} hostel_test_request;
+
 typedef struct hostel_test_line {
     hostel_level level;
     const char *context;
@@ -55,6 +63,8 @@ typedef struct hostel_test_run {
     size_t published_count;
     const hostel_test_line *logs;
     size_t log_count;
+    const hostel_test_request *requests; /* Also those that were denied. */
+    size_t request_count;
     bool acked;           /* Before the handler returned. */
     uint64_t extended_ms; /* The last time to which it moved its deadline; 0 if it did not. */
 } hostel_test_run;
@@ -70,6 +80,8 @@ void hostel_test_config(const char *key, const char *value);
 void hostel_test_refuse(const char *topic, hostel_status status, uint64_t number);
 /* A bucket that can be opened, empty. */
 void hostel_test_bucket(const char *name);
+/* A request to this URL gets this answer, which is not copied; to any other it is denied. */
+void hostel_test_respond(const char *url, const hostel_http_response *response);
 /* Forgets the rules, the buckets and the last run. */
 void hostel_test_reset(void);
 

@@ -328,3 +328,324 @@ void hostel_bucket_close(hostel_bucket bucket) {
     wasi_keyvalue_store_own_bucket_t own = {bucket.handle};
     wasi_keyvalue_store_bucket_drop_own(own);
 }
+
+/* ---- HTTP requests --------------------------------------------------------------------------------------------------- */
+
+/* By hand over the canonical ABI: the generated bindings of wasi:http are five times all others together. A result that is
+ * no single number goes where the last argument points. The tool that makes the component compares the type of each with
+ * the contract. */
+#define HTTP "wasi:http/types@0.2.12"
+#define STREAMS "wasi:io/streams@0.2.12"
+#define IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
+
+/* A text or bytes: address and length. */
+typedef struct {
+    uint8_t *data;
+    size_t len;
+} span;
+
+typedef struct {
+    span name, value;
+} field;
+
+IMPORT(HTTP, "[static]fields.from-list") extern void fields_from_list(const field *list, size_t count, void *result);
+IMPORT(HTTP, "[method]fields.entries") extern void fields_entries(int32_t fields, void *result);
+IMPORT(HTTP, "[resource-drop]fields") extern void fields_drop(int32_t fields);
+IMPORT(HTTP, "[constructor]outgoing-request") extern int32_t request_new(int32_t fields);
+IMPORT(HTTP, "[method]outgoing-request.set-method")
+extern int32_t request_set_method(int32_t request, int32_t method, const char *other, size_t len);
+IMPORT(HTTP, "[method]outgoing-request.set-scheme")
+extern int32_t request_set_scheme(int32_t request, int32_t is_some, int32_t scheme, const char *other, size_t len);
+IMPORT(HTTP, "[method]outgoing-request.set-authority")
+extern int32_t request_set_authority(int32_t request, int32_t is_some, const char *text, size_t len);
+IMPORT(HTTP, "[method]outgoing-request.set-path-with-query")
+extern int32_t request_set_path(int32_t request, int32_t is_some, const char *text, size_t len);
+IMPORT(HTTP, "[method]outgoing-request.body") extern void request_body(int32_t request, void *result);
+IMPORT(HTTP, "[resource-drop]outgoing-request") extern void request_drop(int32_t request);
+IMPORT("wasi:http/outgoing-handler@0.2.12", "handle")
+extern void request_send(int32_t request, int32_t has_options, int32_t options, void *result);
+IMPORT(HTTP, "[method]outgoing-body.write") extern void outgoing_write(int32_t body, void *result);
+IMPORT(HTTP, "[static]outgoing-body.finish")
+extern void outgoing_finish(int32_t body, int32_t has_trailers, int32_t trailers, void *result);
+IMPORT(HTTP, "[resource-drop]outgoing-body") extern void outgoing_drop(int32_t body);
+IMPORT(STREAMS, "[method]output-stream.blocking-write-and-flush")
+extern void output_write(int32_t stream, const uint8_t *data, size_t len, void *result);
+IMPORT(STREAMS, "[resource-drop]output-stream") extern void output_drop(int32_t stream);
+IMPORT(HTTP, "[method]future-incoming-response.subscribe") extern int32_t future_subscribe(int32_t future);
+IMPORT(HTTP, "[method]future-incoming-response.get") extern void future_get(int32_t future, void *result);
+IMPORT(HTTP, "[resource-drop]future-incoming-response") extern void future_drop(int32_t future);
+IMPORT("wasi:io/poll@0.2.12", "[method]pollable.block") extern void pollable_block(int32_t pollable);
+IMPORT("wasi:io/poll@0.2.12", "[resource-drop]pollable") extern void pollable_drop(int32_t pollable);
+IMPORT(HTTP, "[method]incoming-response.status") extern int32_t response_status(int32_t response);
+IMPORT(HTTP, "[method]incoming-response.headers") extern int32_t response_headers(int32_t response);
+IMPORT(HTTP, "[method]incoming-response.consume") extern void response_consume(int32_t response, void *result);
+IMPORT(HTTP, "[resource-drop]incoming-response") extern void response_drop(int32_t response);
+IMPORT(HTTP, "[method]incoming-body.stream") extern void incoming_stream(int32_t body, void *result);
+IMPORT(HTTP, "[resource-drop]incoming-body") extern void incoming_drop(int32_t body);
+IMPORT(STREAMS, "[method]input-stream.blocking-read") extern void input_read(int32_t stream, uint64_t len, void *result);
+IMPORT(STREAMS, "[resource-drop]input-stream") extern void input_drop(int32_t stream);
+IMPORT("wasi:io/error@0.2.12", "[resource-drop]error") extern void error_drop(int32_t error);
+
+/* Bytes that `blocking-write-and-flush` takes at once, and those that are asked for at once. */
+#define CHUNK 4096
+#define READ 65536
+
+/* A result<handle>, and one with a stream-error or a list of bytes. */
+typedef struct {
+    uint8_t is_err;
+    union {
+        int32_t handle;
+        span bytes;
+        struct {
+            uint8_t is_closed;
+            int32_t error;
+        } stream;
+    } val;
+} result;
+
+/* The contract's error-code: its cases, in order, and of what they carry the text of the last. */
+typedef struct {
+    _Alignas(8) uint8_t code;
+    _Alignas(8) uint8_t has_text;
+    span text;
+    uint8_t rest[8];
+} error_code;
+
+typedef struct {
+    uint8_t is_err;
+    union {
+        int32_t handle;
+        error_code code;
+    } val;
+} coded;
+
+/* option<result<result<handle, error-code>>>. */
+typedef struct {
+    _Alignas(8) uint8_t is_some;
+    _Alignas(8) uint8_t is_taken;
+    coded answer;
+} answered;
+
+_Static_assert(sizeof(error_code) == 32 && sizeof(coded) == 40 && sizeof(answered) == 56, "as the contract lays them out");
+
+static const char *const codes[] = {
+    "DNS-timeout", "DNS-error", "destination-not-found", "destination-unavailable", "destination-IP-prohibited",
+    "destination-IP-unroutable", "connection-refused", "connection-terminated", "connection-timeout",
+    "connection-read-timeout", "connection-write-timeout", "connection-limit-reached", "TLS-protocol-error",
+    "TLS-certificate-error", "TLS-alert-received", "HTTP-request-denied", "HTTP-request-length-required",
+    "HTTP-request-body-size", "HTTP-request-method-invalid", "HTTP-request-URI-invalid", "HTTP-request-URI-too-long",
+    "HTTP-request-header-section-size", "HTTP-request-header-size", "HTTP-request-trailer-section-size",
+    "HTTP-request-trailer-size", "HTTP-response-incomplete", "HTTP-response-header-section-size",
+    "HTTP-response-header-size", "HTTP-response-body-size", "HTTP-response-trailer-section-size",
+    "HTTP-response-trailer-size", "HTTP-response-transfer-coding", "HTTP-response-content-coding",
+    "HTTP-response-timeout", "HTTP-upgrade-failed", "HTTP-protocol-error", "loop-detected", "configuration-error",
+    "internal-error",
+};
+enum { IP_PROHIBITED = 4, REQUEST_DENIED = 15, METHOD_INVALID = 18, URI_INVALID = 19, INTERNAL_ERROR = 38 };
+
+static hostel_status http_failed(const char *why) {
+    return hostel_delivery_failed(HOSTEL_FAILED, hostel_text("the request failed: %s", why), 0);
+}
+
+static hostel_status http_invalid(const char *what) {
+    return hostel_delivery_failed(
+        HOSTEL_INVALID, hostel_text("the request was refused: %s is malformed or may not be given", what), 0);
+}
+
+static hostel_status http_refused(const char *url, const error_code *error) {
+    switch (error->code) {
+    case REQUEST_DENIED:
+    case IP_PROHIBITED:
+        return hostel_delivery_failed(
+            HOSTEL_DENIED, hostel_text("a request to `%s` was denied: add its server to `http` in handler.toml", url),
+            0);
+    case METHOD_INVALID:
+    case URI_INVALID:
+        return http_invalid(hostel_text("`%s` or its method", url));
+    case INTERNAL_ERROR:
+        if (error->has_text)
+            return http_failed(hostel_text("%.*s", (int)error->text.len, (const char *)error->text.data));
+        return http_failed(codes[INTERNAL_ERROR]);
+    default:
+        return http_failed(error->code < sizeof codes / sizeof *codes ? codes[error->code] : "for an unknown reason");
+    }
+}
+
+static span lend_span(const char *text) {
+    span lent = {(uint8_t *)text, strlen(text)};
+    return lent;
+}
+
+static bool set_method(int32_t request, const char *method) {
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    int32_t other = sizeof known / sizeof *known;
+    for (int32_t i = 0; i < other; i++) {
+        if (strcmp(known[i], method) == 0)
+            return request_set_method(request, i, NULL, 0) == 0;
+    }
+    return request_set_method(request, other, method, strlen(method)) == 0;
+}
+
+/* Scheme, authority, and path with query. */
+static bool set_url(int32_t request, const char *url) {
+    bool is_secure = strncmp(url, "https://", 8) == 0;
+    if (!is_secure && strncmp(url, "http://", 7) != 0)
+        return false;
+    const char *authority = url + (is_secure ? 8 : 7);
+    size_t authority_len = strcspn(authority, "/?#");
+    const char *path = authority + authority_len;
+    size_t path_len = strcspn(path, "#");
+    if (path_len == 0) {
+        path = "/";
+        path_len = 1;
+    }
+    return request_set_scheme(request, 1, is_secure, NULL, 0) == 0 &&
+           request_set_authority(request, 1, authority, authority_len) == 0 &&
+           request_set_path(request, 1, path, path_len) == 0;
+}
+
+/* The request as the host knows it, or a negative number after saying why there is none. */
+static int32_t make_request(const hostel_http_request *request) {
+    field *fields = (field *)hostel_alloc((request->header_count + 1) * sizeof *fields);
+    size_t count = request->header_count;
+    for (size_t i = 0; i < count; i++) {
+        fields[i].name = lend_span(request->headers[i].name);
+        fields[i].value = lend_span(request->headers[i].value);
+    }
+    if (request->body_len) {
+        fields[count].name = lend_span("content-length");
+        fields[count++].value = lend_span(hostel_text("%zu", request->body_len));
+    }
+    result made;
+    fields_from_list(fields, count, &made);
+    if (made.is_err) {
+        http_invalid("a header");
+        return -1;
+    }
+    int32_t outgoing = request_new(made.val.handle);
+    const char *wrong = !set_method(outgoing, request->method ? request->method : "GET") ? "the method"
+                        : !set_url(outgoing, request->url) ? hostel_text("the URL `%s`", request->url) : NULL;
+    if (!wrong)
+        return outgoing;
+    request_drop(outgoing);
+    http_invalid(wrong);
+    return -1;
+}
+
+/* Whether the body was taken. */
+static bool write_body(int32_t body, const uint8_t *bytes, size_t len) {
+    result stream, written = {0};
+    outgoing_write(body, &stream);
+    if (stream.is_err) {
+        outgoing_drop(body);
+        return false;
+    }
+    for (size_t at = 0; at < len && !written.is_err; at += CHUNK)
+        output_write(stream.val.handle, bytes + at, len - at < CHUNK ? len - at : CHUNK, &written);
+    if (written.is_err && !written.val.stream.is_closed)
+        error_drop(written.val.stream.error);
+    output_drop(stream.val.handle);
+    if (written.is_err) {
+        outgoing_drop(body);
+        return false;
+    }
+    coded finished;
+    outgoing_finish(body, 0, 0, &finished);
+    return !finished.is_err;
+}
+
+static void read_headers(int32_t answer, hostel_http_response *response) {
+    struct {
+        field *list;
+        size_t count;
+    } entries;
+    int32_t fields = response_headers(answer);
+    fields_entries(fields, &entries);
+    fields_drop(fields);
+    hostel_header *headers = (hostel_header *)hostel_alloc(entries.count * sizeof *headers);
+    for (size_t i = 0; i < entries.count; i++) {
+        bindings_string_t name = {entries.list[i].name.data, entries.list[i].name.len};
+        bindings_string_t value = {entries.list[i].value.data, entries.list[i].value.len};
+        headers[i].name = adopt_text(name);
+        headers[i].value = adopt_text(value);
+    }
+    if (entries.count)
+        free(entries.list);
+    response->headers = headers;
+    response->header_count = entries.count;
+}
+
+/* The whole body; false if it broke off. */
+static bool read_body(int32_t answer, hostel_bytes *whole) {
+    result body, stream, piece;
+    response_consume(answer, &body);
+    if (body.is_err)
+        return false;
+    incoming_stream(body.val.handle, &stream);
+    if (stream.is_err) {
+        incoming_drop(body.val.handle);
+        return false;
+    }
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    for (;;) {
+        input_read(stream.val.handle, READ, &piece);
+        if (piece.is_err)
+            break;
+        if (piece.val.bytes.len == 0)
+            continue;
+        bytes = (uint8_t *)realloc(bytes, len + piece.val.bytes.len);
+        if (!bytes)
+            abort();
+        memcpy(bytes + len, piece.val.bytes.data, piece.val.bytes.len);
+        len += piece.val.bytes.len;
+        free(piece.val.bytes.data);
+    }
+    bool is_whole = piece.val.stream.is_closed;
+    if (!is_whole)
+        error_drop(piece.val.stream.error);
+    input_drop(stream.val.handle);
+    incoming_drop(body.val.handle);
+    whole->data = bytes ? (const uint8_t *)hostel_delivery_adopt(bytes) : (const uint8_t *)"";
+    whole->len = len;
+    return is_whole;
+}
+
+hostel_status hostel_http_send(const hostel_http_request *request, hostel_http_response *response) {
+    memset(response, 0, sizeof *response);
+    int32_t outgoing = make_request(request);
+    if (outgoing < 0)
+        return HOSTEL_INVALID;
+    result body;
+    request_body(outgoing, &body);
+    if (body.is_err) {
+        request_drop(outgoing);
+        return http_invalid("the body");
+    }
+    coded sent;
+    request_send(outgoing, 0, 0, &sent);
+    if (sent.is_err) {
+        outgoing_drop(body.val.handle);
+        return http_refused(request->url, &sent.val.code);
+    }
+    bool is_taken = write_body(body.val.handle, (const uint8_t *)request->body, request->body_len);
+    int32_t pollable = future_subscribe(sent.val.handle);
+    pollable_block(pollable);
+    pollable_drop(pollable);
+    answered given;
+    future_get(sent.val.handle, &given);
+    future_drop(sent.val.handle);
+    /* What went wrong with the request says more than that its body was not wanted. */
+    if (!given.is_some || given.is_taken)
+        return http_failed("the host gave no answer");
+    if (given.answer.is_err)
+        return http_refused(request->url, &given.answer.val.code);
+    int32_t answer = given.answer.val.handle;
+    response->status = (uint16_t)response_status(answer);
+    read_headers(answer, response);
+    bool is_whole = read_body(answer, &response->body);
+    response_drop(answer);
+    if (!is_taken)
+        return http_failed("the body was not taken");
+    return is_whole ? HOSTEL_OK : http_failed("the answer broke off");
+}

@@ -33,12 +33,17 @@ static struct {
         uint64_t number;
     } refusals[ROOM];
     const char *buckets[ROOM];
-    size_t config_count, refusal_count, bucket_count;
+    struct {
+        const char *url;
+        const hostel_http_response *response;
+    } answers[ROOM];
+    size_t config_count, refusal_count, bucket_count, answer_count;
     entry entries[ROOM];
     size_t entry_count;
 
     hostel_test_published published[ROOM];
     hostel_test_line logs[ROOM];
+    hostel_test_request requests[ROOM];
     hostel_test_run run;
     /* What the run holds, freed by the next one. */
     void *kept[16 * ROOM];
@@ -74,6 +79,7 @@ static void begin(void) {
     memset(&host.run, 0, sizeof host.run);
     host.run.published = host.published;
     host.run.logs = host.logs;
+    host.run.requests = host.requests;
 }
 
 static hostel_test_run ended(hostel_outcome outcome) {
@@ -119,6 +125,12 @@ void hostel_test_refuse(const char *topic, hostel_status status, uint64_t number
 void hostel_test_bucket(const char *name) {
     need_room(host.bucket_count, ROOM, "buckets");
     host.buckets[host.bucket_count++] = name;
+}
+
+void hostel_test_respond(const char *url, const hostel_http_response *response) {
+    need_room(host.answer_count, ROOM, "answers to requests");
+    host.answers[host.answer_count].url = url;
+    host.answers[host.answer_count++].response = response;
 }
 
 void hostel_test_reset(void) {
@@ -247,19 +259,16 @@ static const char *refusal_text(const char *topic, hostel_status status) {
     }
 }
 
-static const hostel_header *keep_headers(const hostel_message *message, size_t count) {
+/* With room for one more. */
+static hostel_header *keep_headers(const hostel_header *given, size_t count) {
     hostel_header *headers = (hostel_header *)malloc((count + 1) * sizeof *headers);
     if (!headers)
         abort();
     need_room(host.kept_count, sizeof host.kept / sizeof *host.kept, "things to keep of one run");
     host.kept[host.kept_count++] = headers;
-    for (size_t i = 0; i < message->header_count; i++) {
-        headers[i].name = keep_text(message->headers[i].name);
-        headers[i].value = keep_text(message->headers[i].value);
-    }
-    if (message->id) {
-        headers[count - 1].name = "Hostel-Id";
-        headers[count - 1].value = keep_text(message->id);
+    for (size_t i = 0; i < count; i++) {
+        headers[i].name = keep_text(given[i].name);
+        headers[i].value = keep_text(given[i].value);
     }
     return headers;
 }
@@ -278,8 +287,13 @@ hostel_status hostel_publish(const char *topic, const hostel_message *message, c
     need_room(host.run.published_count, ROOM, "events published by one run");
     hostel_test_published *kept = &host.published[host.run.published_count++];
     kept->topic = keep_text(topic);
-    kept->header_count = message->header_count + (message->id ? 1 : 0);
-    kept->headers = keep_headers(message, kept->header_count);
+    kept->header_count = message->header_count;
+    hostel_header *headers = keep_headers(message->headers, message->header_count);
+    if (message->id) {
+        headers[kept->header_count].name = "Hostel-Id";
+        headers[kept->header_count++].value = keep_text(message->id);
+    }
+    kept->headers = headers;
     kept->body.data = (const uint8_t *)keep(message->body, message->body_len);
     kept->body.len = message->body_len;
     kept->id = find_header(kept->headers, kept->header_count, "Hostel-Id");
@@ -395,3 +409,26 @@ hostel_status hostel_bucket_keys(hostel_bucket bucket, const char *const **keys,
 }
 
 void hostel_bucket_close(hostel_bucket bucket) { (void)bucket; }
+
+/* ---- HTTP requests --------------------------------------------------------------------------------------------------- */
+
+hostel_status hostel_http_send(const hostel_http_request *request, hostel_http_response *response) {
+    memset(response, 0, sizeof *response);
+    need_room(host.run.request_count, ROOM, "requests of one run");
+    hostel_test_request *kept = &host.requests[host.run.request_count++];
+    kept->method = keep_text(request->method ? request->method : "GET");
+    kept->url = keep_text(request->url);
+    kept->headers = keep_headers(request->headers, request->header_count);
+    kept->header_count = request->header_count;
+    kept->body.data = (const uint8_t *)keep(request->body, request->body_len);
+    kept->body.len = request->body_len;
+    for (size_t i = 0; i < host.answer_count; i++) {
+        if (strcmp(host.answers[i].url, request->url) == 0) {
+            *response = *host.answers[i].response;
+            return HOSTEL_OK;
+        }
+    }
+    return hostel_delivery_failed(
+        HOSTEL_DENIED,
+        hostel_text("a request to `%s` was denied: add its server to `http` in handler.toml", request->url), 0);
+}

@@ -174,6 +174,113 @@ static void memory_of_a_delivery_is_freed_with_it(void) {
         CHECK(run(take_much).outcome == HOSTEL_ACK);
 }
 
+static hostel_header received[16];
+static size_t received_count;
+
+static hostel_test_run receive(hostel_outcome (*what)(const hostel_event *event), const char *body) {
+    hostel_test_event event = {.topic = "a",
+                               .headers = received,
+                               .header_count = received_count,
+                               .body = body,
+                               .body_len = strlen(body)};
+    act = what;
+    return hostel_test(&event);
+}
+
+static void minimum_and(const char *name, const char *value) {
+    static const hostel_header minimum[] = {
+        {"Ce-Specversion", "1.0"}, {"ce-id", "1"}, {"CE-SOURCE", "/s"}, {"ce-type", "t"}};
+    memcpy(received, minimum, sizeof minimum);
+    received[4] = (hostel_header){name, value};
+    received_count = 5;
+}
+
+static hostel_outcome read_cloud_event(const hostel_event *event) {
+    hostel_cloud_event seen;
+    if (hostel_event_cloud_event(event, &seen) != HOSTEL_OK)
+        return hostel_fail();
+    CHECK_TEXT(seen.id, "1");
+    CHECK_TEXT(seen.source, "/s");
+    CHECK_TEXT(seen.type, "t");
+    CHECK_TEXT(seen.subject, "Euro \xe2\x82\xac");
+    CHECK_TEXT(seen.datacontenttype, "text/plain");
+    CHECK(!seen.time && !seen.dataschema && seen.extension_count == 2);
+    CHECK_TEXT(hostel_cloud_event_extension(&seen, "comexample"), "a \"b\"");
+    CHECK_TEXT(hostel_cloud_event_extension(&seen, "raw"), "{\"a\": 5}");
+    CHECK(!hostel_cloud_event_extension(&seen, "other"));
+    CHECK(seen.data_len == 4 && memcmp(seen.data, "data", 4) == 0);
+    return HOSTEL_ACK;
+}
+
+static void a_cloud_event_is_read_with_what_nobody_knows(void) {
+    minimum_and("ce-subject", "Euro%20%e2%82%ac");
+    received[5] = (hostel_header){"ce-ComExample", "\"a \\\"b\\\"\""};
+    received[6] = (hostel_header){"ce-raw", "{\"a\": 5}"};
+    received[7] = (hostel_header){"Content-Type", "text/plain"};
+    received[8] = (hostel_header){"X-Other", "1"};
+    received_count = 9;
+    CHECK(receive(read_cloud_event, "data").outcome == HOSTEL_ACK);
+}
+
+static void what_is_no_cloud_event_is_rejected_with_its_reason(void) {
+    static const char *const malformed[] = {"%C0%A0", "%ED%A0%80", "%E2%82", "100%", "%4", "%zz", "%00",
+                                            "\"a",     "\"a\" b",   "\"\\"};
+    received_count = 0;
+    CHECK_TEXT(receive(read_cloud_event, "").reason, "the event is no CloudEvent: it has no header `ce-specversion`");
+    received[0] = (hostel_header){"ce-specversion", "0.3"};
+    received_count = 1;
+    CHECK_TEXT(receive(read_cloud_event, "").reason, "the value of attribute `specversion` is malformed");
+    received[0].value = "1.0";
+    hostel_test_run done = receive(read_cloud_event, "");
+    CHECK(done.outcome == HOSTEL_REJECT);
+    CHECK_TEXT(done.reason, "attribute `id` is missing");
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
+        minimum_and("ce-ext", malformed[i]);
+        CHECK_TEXT(receive(read_cloud_event, "").reason, "the value of attribute `ext` is malformed");
+    }
+    minimum_and("ce-my-ext", "");
+    CHECK_TEXT(receive(read_cloud_event, "").reason,
+               "an extension cannot be called `my-ext`; names are of a-z and 0-9");
+}
+
+static const char *extension_name;
+
+static hostel_outcome publish_cloud_event(const hostel_event *event) {
+    (void)event;
+    hostel_header extension = {extension_name, "5"};
+    hostel_cloud_event packed = {.id = "7", .source = "/orders", .type = "packed", .extensions = &extension,
+                                 .extension_count = 1, .data = "[1]", .data_len = 3};
+    packed.subject = "100% \"sure\" \xe2\x82\xac\\";
+    packed.datacontenttype = "application/json";
+    const char *id;
+    return hostel_publish_cloud_event("orders.packed", &packed, &id) == HOSTEL_OK ? HOSTEL_ACK : hostel_fail();
+}
+
+static hostel_outcome publish_nothing(const hostel_event *event) {
+    (void)event;
+    hostel_cloud_event none = {.id = "1", .source = ""};
+    return hostel_publish_cloud_event("a", &none, NULL) == HOSTEL_OK ? HOSTEL_ACK : hostel_fail();
+}
+
+static void a_cloud_event_is_published_with_a_header_for_each_attribute(void) {
+    static const char *const bad[] = {"A", "", "a-b", "time", "data"};
+    extension_name = "number";
+    hostel_test_run done = run(publish_cloud_event);
+    CHECK(done.outcome == HOSTEL_ACK && done.published_count == 1);
+    const hostel_test_published *message = &done.published[0];
+    CHECK_TEXT(hostel_test_header(message, "ce-specversion"), "1.0");
+    CHECK_TEXT(hostel_test_header(message, "ce-subject"), "100%25%20%22sure%22%20%E2%82%AC\\");
+    CHECK_TEXT(hostel_test_header(message, "ce-number"), "5");
+    CHECK_TEXT(hostel_test_header(message, "Content-Type"), "application/json");
+    CHECK(!hostel_test_header(message, "ce-time"));
+    CHECK_TEXT((const char *)message->body.data, "[1]");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        extension_name = bad[i];
+        CHECK(run(publish_cloud_event).outcome == HOSTEL_REJECT);
+    }
+    CHECK_TEXT(run(publish_nothing).reason, "attribute `source` is missing");
+}
+
 int main(void) {
     RUN(an_event_tells_what_was_published);
     RUN(a_retry_has_its_reason_and_its_time);
@@ -182,5 +289,8 @@ int main(void) {
     RUN(a_run_tells_logs_ack_and_extension);
     RUN(buckets_keep_values);
     RUN(memory_of_a_delivery_is_freed_with_it);
+    RUN(a_cloud_event_is_read_with_what_nobody_knows);
+    RUN(what_is_no_cloud_event_is_rejected_with_its_reason);
+    RUN(a_cloud_event_is_published_with_a_header_for_each_attribute);
     return FAILED();
 }

@@ -10,8 +10,9 @@ import (
 var (
 	// ErrNoSuchBucket is that the host has no bucket of this name.
 	ErrNoSuchBucket = errors.New("there is no such bucket")
-	// ErrBucketDenied is that the handler may not use the bucket.
-	ErrBucketDenied = errors.New("the bucket is denied to this handler")
+	// ErrBucketDenied is that the handler may not use the bucket: it is not among `keyvalue` of the manifest. It rejects,
+	// as what PublishError calls Denied does.
+	ErrBucketDenied = Reject(errors.New("the bucket is denied to this handler; add it to `keyvalue` in handler.toml"))
 )
 
 // Bucket is a collection of keys and values that the host keeps.

@@ -80,13 +80,30 @@ function settleText(kind, detail) {
   }
 }
 
-for (const type of [Retry, Reject, BodyError, ConfigError, PublishError, SettleError]) {
+/** A key-value store did not do what it was asked. */
+export class KeyValueError extends Error {
+  /** One of `no-such-store`, `access-denied` and `other`. */
+  kind;
+
+  constructor(kind, text) {
+    super(text);
+    this.kind = kind;
+  }
+}
+
+/** A request of `fetch` got no answer. A `TypeError`, as the web has it. */
+export class FetchError extends TypeError {}
+
+for (const type of [Retry, Reject, BodyError, ConfigError, PublishError, SettleError, KeyValueError, FetchError]) {
   Object.defineProperty(type.prototype, 'name', { value: type.name, configurable: true, writable: true });
 }
 
+/** What this package throws that may pass. */
+const PASSING = [ConfigError, SettleError, KeyValueError, FetchError];
+
 /**
- * What becomes of the event when its handler threw this: the contract's `failure`, and whether the handler meant it.
- * The first error of the chain of causes that says so decides; an error that says nothing is a retry.
+ * What becomes of the event when its handler threw this: the contract's `failure`, and whether the error says so. The
+ * first of the chain of causes that does decides; where none does, it is a fault.
  */
 export function failureOf(thrown) {
   const errors = chain(thrown);
@@ -99,6 +116,10 @@ export function failureOf(thrown) {
       const failure = passes ? retry(reason, error.retryAfter) : { tag: 'reject', val: reason };
       return { failure, meant: true };
     }
+    if (error instanceof KeyValueError && error.kind === 'access-denied') {
+      return { failure: { tag: 'reject', val: reason }, meant: true };
+    }
+    if (PASSING.some((type) => error instanceof type)) return { failure: retry(reason, undefined), meant: true };
   }
   return { failure: retry(reason, undefined), meant: false };
 }
@@ -138,8 +159,8 @@ function text(errors) {
 
 function ownText(error) {
   if (!(error instanceof Error)) return `threw ${typeof error === 'string' ? error : safely(error)}`;
-  const meant = error instanceof Retry || error instanceof Reject || error instanceof PublishError;
-  return meant || error instanceof ConfigError || error instanceof SettleError ? error.message : String(error);
+  const isOwn = [Retry, Reject, PublishError, ...PASSING].some((type) => error instanceof type);
+  return isOwn ? error.message : String(error);
 }
 
 function safely(value) {

@@ -1,5 +1,6 @@
 // The event that is being delivered.
 
+import { cloudEventOf } from './cloudevent.js';
 import { BodyError, SettleError } from './errors.js';
 
 /** Name and value of each header, in order. */
@@ -33,6 +34,11 @@ function sameName(one, other) {
   return lower(one) === lower(other);
 }
 
+// The engine makes an ordinary array of a list without elements.
+export function bytes(list) {
+  return list instanceof Uint8Array ? list : new Uint8Array(list);
+}
+
 /** One delivery of an event. What it tells is asked of the host when it is read for the first time. */
 export class Event {
   #delivery;
@@ -63,7 +69,7 @@ export class Event {
   }
 
   get body() {
-    return this.#once('body', (delivery) => delivery.body());
+    return this.#once('body', (delivery) => bytes(delivery.body()));
   }
 
   get lastError() {
@@ -85,6 +91,10 @@ export class Event {
     } catch (error) {
       throw new BodyError(`the body is not JSON: ${error.message}`);
     }
+  }
+
+  cloudEvent() {
+    return cloudEventOf(this);
   }
 
   ack() {

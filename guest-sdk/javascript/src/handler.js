@@ -1,5 +1,6 @@
 // Makes the exports of a component out of an author's functions.
 
+import { fault } from '#host/fault';
 import { attachConsole, log } from '#host/log';
 
 import { failureOf, stackOf } from './errors.js';
@@ -17,7 +18,9 @@ export function handler(handle) {
       try {
         await handle(event);
       } catch (error) {
-        throw told(error);
+        const { failure, meant } = told(error);
+        if (!meant) fault(failure.val.reason, error);
+        throw new Payload(failure, error);
       } finally {
         Event.close(event);
       }
@@ -33,7 +36,7 @@ export function init(prepare) {
       try {
         await prepare();
       } catch (error) {
-        const { tag, val } = told(error).payload;
+        const { tag, val } = told(error).failure;
         // The contract's error of `init` is a text; as a payload it passes whatever engine runs this.
         throw new Payload(tag === 'retry' ? val.reason : val, error);
       }
@@ -50,11 +53,11 @@ class Payload extends Error {
 }
 
 /**
- * The failure to answer. An exception that the handler did not mean is logged with its stack: the attempt's history
- * keeps the lines, while the stack of a trap would show the engine's functions and not the author's.
+ * What becomes of the event. An exception that does not say so is logged with its stack: the attempt's history keeps the
+ * lines, while the stack of the trap that follows shows the engine's functions and not the author's.
  */
 function told(error) {
-  const { failure, meant } = failureOf(error);
-  if (!meant) stackOf(error).forEach((line) => log('error', CONTEXT, line));
-  return new Payload(failure, error);
+  const answer = failureOf(error);
+  if (!answer.meant) stackOf(error).forEach((line) => log('error', CONTEXT, line));
+  return answer;
 }

@@ -2,17 +2,10 @@
 
 import * as host from '#host/keyvalue';
 
-/** Why the store did not do what it was asked. */
-export class KeyValueError extends Error {
-  /** One of `no-such-store`, `access-denied` and `other`. */
-  kind;
+import { KeyValueError } from './errors.js';
+import { bytes } from './event.js';
 
-  constructor(kind, text) {
-    super(text);
-    this.kind = kind;
-  }
-}
-Object.defineProperty(KeyValueError.prototype, 'name', { value: 'KeyValueError', configurable: true });
+export { KeyValueError };
 
 /** A bucket of keys and values. */
 export class Bucket {
@@ -25,7 +18,8 @@ export class Bucket {
   }
 
   get(key) {
-    return this.#call(() => this.#bucket.get(key)) ?? undefined;
+    const value = this.#call(() => this.#bucket.get(key)) ?? undefined;
+    return value === undefined ? undefined : bytes(value);
   }
 
   getText(key) {
@@ -34,9 +28,9 @@ export class Bucket {
   }
 
   set(key, value) {
-    const bytes = typeof value === 'string' ? new TextEncoder().encode(value) : value;
-    if (!(bytes instanceof Uint8Array)) throw new TypeError('a value is text or a Uint8Array');
-    this.#call(() => this.#bucket.set(key, bytes));
+    const given = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+    if (!(given instanceof Uint8Array)) throw new TypeError('a value is text or a Uint8Array');
+    this.#call(() => this.#bucket.set(key, given));
   }
 
   delete(key) {
@@ -80,7 +74,7 @@ function call(name, act) {
       case 'no-such-store':
         throw new KeyValueError(tag, `there is no key-value bucket \`${name}\``);
       case 'access-denied':
-        throw new KeyValueError(tag, `the handler may not use the key-value bucket \`${name}\``);
+        throw new KeyValueError(tag, `the handler may not use the key-value bucket \`${name}\`; add it to \`keyvalue\` in handler.toml`);
       default:
         throw new KeyValueError(tag, `the key-value bucket \`${name}\` failed: ${val}`);
     }

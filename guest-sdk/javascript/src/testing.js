@@ -1,6 +1,7 @@
 // A test double of the host: runs a handler under `node --test` or any other runner, and tells what it did.
 
 import { attach } from './host/double/current.js';
+import { Fault } from './host/double/fault.js';
 
 /** A host with rules of its own. Only its key-value buckets last from one run to the next. */
 export class Host {
@@ -38,6 +39,7 @@ export class Host {
     try {
       await attach(host, work);
     } catch (error) {
+      if (error instanceof Fault) return run.trap(error);
       if (error?.payload === undefined) throw error;
       run.fail(error.payload, error.cause);
     }
@@ -62,6 +64,12 @@ class Run {
 
   publish(message) {
     this.published.push(new Published(message));
+  }
+
+  trap({ message, cause }) {
+    this.error = cause;
+    this.outcome = 'trap';
+    this.reason = message;
   }
 
   fail(payload, error) {

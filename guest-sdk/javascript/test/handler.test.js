@@ -3,7 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { BodyError, handler, init, publish, PublishError, Reject, requireConfig, Retry } from 'hostel';
+import {
+  BodyError, ConfigError, handler, init, publish, PublishError, Reject, requireConfig, Retry, SettleError,
+} from 'hostel';
+import { KeyValueError } from 'hostel/keyvalue';
 import { Host, run } from 'hostel/testing';
 
 const event = { topic: 'orders.created' };
@@ -58,12 +61,12 @@ test('what is thrown on purpose decides and is not logged', async () => {
   assert.deepEqual(await thrown(new Reject('no items')), expect('reject', 'no items', undefined));
 });
 
-test('any other exception is a retry and its stack is logged', async () => {
+test('any other exception is a trap and its stack is logged', async () => {
   function innermost() {
     throw new TypeError('no such course');
   }
   const { outcome, reason, logs, error } = await run(handler(async () => innermost()), event);
-  assert.deepEqual([outcome, reason], ['retry', 'TypeError: no such course']);
+  assert.deepEqual([outcome, reason], ['trap', 'TypeError: no such course']);
   assert.ok(logs.every(({ level, context }) => level === 'error' && context === 'exception'));
   assert.equal(logs[0].text, 'TypeError: no such course');
   assert.match(logs[1].text, /^    at innermost .*handler\.test\.js:/);
@@ -86,10 +89,19 @@ test('a deep stack and the causes of an error are told in few lines', async () =
   assert.ok(texts.includes('caused by: Error: inner'), texts.join('\n'));
 });
 
-test('what is thrown and no error is a retry that says so', async () => {
+test('what is thrown and no error is a trap that says so', async () => {
+  assert.equal((await thrown('text')).outcome, 'trap');
   assert.equal((await thrown('text')).reason, 'threw text');
   assert.equal((await thrown({ code: 7 })).reason, 'threw {"code":7}');
   assert.equal((await thrown(undefined)).reason, 'threw undefined');
+});
+
+test('what the package throws is no fault', async () => {
+  const outcome = async (error) => (await thrown(error)).outcome;
+  assert.equal(await outcome(new KeyValueError('access-denied', '')), 'reject');
+  assert.equal(await outcome(new KeyValueError('other', '')), 'retry');
+  assert.equal(await outcome(new ConfigError('')), 'retry');
+  assert.equal(await outcome(new SettleError('failed', 'why')), 'retry');
 });
 
 test('the cause of an error is told and may decide', async () => {

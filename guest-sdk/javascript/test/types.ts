@@ -1,6 +1,6 @@
 // Compiled, never run: what the types must allow, and after `@ts-expect-error` what they must not.
 
-import { handler, init, publish, Reject, Retry } from 'hostel';
+import { CloudEvent, handler, init, publish, publishCloudEvent, Reject, Retry } from 'hostel';
 import { open } from 'hostel/keyvalue';
 import { Host, run } from 'hostel/testing';
 
@@ -11,6 +11,9 @@ export const subscriber = handler(async (event) => {
   publish('a', event.body);
   publish('a', { json: names, id: event.id, headers: { A: 'b' } });
   publish('a', { body: 'text', headers: [['A', 'b']] });
+  publishCloudEvent('a', new CloudEvent({ id: event.cloudEvent().id, source: '/s', type: 't', json: names }));
+  // @ts-expect-error Every CloudEvent has a source.
+  new CloudEvent({ id: '1', type: 't' });
   open('bucket').set('key', event.body);
   // @ts-expect-error A JSON body is unknown until it is checked.
   event.json().name;

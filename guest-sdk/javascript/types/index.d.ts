@@ -36,6 +36,8 @@ export declare class Event {
   text(): string;
   /** The body as JSON, parsed anew by each call. Throws a {@link BodyError} when it is not JSON. */
   json(): unknown;
+  /** The event as a CloudEvent 1.0. Throws a {@link CloudEventError} when it is none. */
+  cloudEvent(): CloudEvent;
   /**
    * Acknowledges the event now, before the handler returns. From then on a failure of this delivery reaches the logs
    * only, and nothing makes the event come again. Throws a {@link SettleError}.
@@ -64,8 +66,9 @@ export interface Lifecycle {
  * Makes a component's export of a function: `export const subscriber = handler((event) => { … })`.
  *
  * Returning acknowledges the event. A thrown {@link Reject} makes it a dead letter, a thrown {@link Retry} has it come
- * again; any other exception is a retry too, and the log gets its stack. What the function starts must be awaited: the
- * sandbox ends with it.
+ * again, and so do the errors of this package as each says. Any other exception is a fault: the log gets its stack, and
+ * the component traps, which has the event come again and counts for the quarantine. What the function starts must be
+ * awaited: the sandbox ends with it.
  */
 export declare function handler(handle: (event: Event) => void | Promise<void>): Subscriber;
 
@@ -99,6 +102,56 @@ export interface MessageOptions {
  */
 export declare function publish(topic: string, message: Message): string;
 
+/** What a {@link CloudEvent} is made of. */
+export interface CloudEventOptions {
+  id: string;
+  source: string;
+  type: string;
+  subject?: string;
+  /** A text of RFC 3339, or a date. */
+  time?: string | Date;
+  datacontenttype?: string;
+  dataschema?: string;
+  extensions?: Record<string, string>;
+  /** Text or bytes. */
+  data?: string | Uint8Array;
+  /** A value as JSON, in the place of `data`; `datacontenttype` is `application/json` unless it is given. */
+  json?: unknown;
+}
+
+/** An event as CloudEvents 1.0 describes it. */
+export declare class CloudEvent {
+  constructor(options: CloudEventOptions);
+  /** What identifies the event among those of its source. */
+  id: string;
+  /** Where it happened: a URI reference. */
+  source: string;
+  /** What kind of thing happened. */
+  type: string;
+  /** What it is about, within its source. */
+  subject: string | undefined;
+  /** When it happened, in RFC 3339; `new Date(event.time)` reads it. */
+  time: string | undefined;
+  /** The media type of the data. */
+  datacontenttype: string | undefined;
+  /** The schema of the data: a URI. */
+  dataschema: string | undefined;
+  /** All other attributes, by names of a-z and 0-9. Values are strings, whatever their type: `5`, `true`. */
+  extensions: Record<string, string>;
+  /** The data; empty if there are none. */
+  data: Uint8Array;
+  /** The data as text. Throws a {@link BodyError} when they are not UTF-8. */
+  text(): string;
+  /** The data as JSON. Throws a {@link BodyError} when they are not JSON. */
+  json(): unknown;
+}
+
+/**
+ * Publishes a CloudEvent, a header for each attribute, and returns the new event's id, which is not the CloudEvent's.
+ * Throws a {@link PublishError}, of kind `invalid` when an attribute is missing or an extension has no good name.
+ */
+export declare function publishCloudEvent(topic: string, event: CloudEvent): string;
+
 /** What the manifest or the operator set for a key; undefined when nobody did. Throws a {@link ConfigError}. */
 export declare function config(key: string): string | undefined;
 
@@ -120,6 +173,9 @@ export declare class Reject extends Error {
 
 /** The body is not what the handler expects. Left to itself it rejects the event: the body will not change. */
 export declare class BodyError extends Reject {}
+
+/** The event is no CloudEvent. Left to itself it rejects the event. */
+export declare class CloudEventError extends BodyError {}
 
 /** A config key is not set, or cannot be read. Left to itself it is a retry. */
 export declare class ConfigError extends Error {}
@@ -144,3 +200,6 @@ export declare class SettleError extends Error {
   /** With `too-long`: the milliseconds that are left to ask for. */
   readonly left: number | undefined;
 }
+
+/** `fetch` got no answer, or the manifest does not allow the request. Left to itself it is a retry. */
+export declare class FetchError extends TypeError {}

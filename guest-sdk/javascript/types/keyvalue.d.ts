@@ -22,7 +22,10 @@ export declare class Bucket {
   increment(key: string, delta?: number): number;
 }
 
-/** Why the store did not do what it was asked. Left to itself it is a retry. */
+/**
+ * Why the store did not do what it was asked. Left to itself it rejects the event when the bucket was denied, and is a
+ * retry otherwise.
+ */
 export declare class KeyValueError extends Error {
   private constructor();
   readonly kind: 'no-such-store' | 'access-denied' | 'other';

@@ -42,7 +42,7 @@ export interface TestEvent {
 /** What a handler did with an event. */
 export interface Run {
   /** What becomes of the event; `refused` is a deployment's. */
-  outcome: 'ack' | 'retry' | 'reject' | 'refused';
+  outcome: 'ack' | 'retry' | 'reject' | 'trap' | 'refused';
   /** Why it was not acknowledged. */
   reason: string | undefined;
   /** With a retry: the milliseconds that the handler asked for. */

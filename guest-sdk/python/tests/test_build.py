@@ -4,6 +4,7 @@ import contextlib
 import io
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from hostel import build
@@ -26,8 +27,14 @@ class Building(unittest.TestCase):
         self.assertIn("class HostelHandlerLifecycle010", build.entry("prepared", with_init))
 
     def test_key_value_stores_are_imported_only_by_who_uses_them(self) -> None:
-        self.assertNotIn("wasi:keyvalue", build.world(build.Uses(has_init=False, has_key_value=False)))
-        self.assertIn("import wasi:keyvalue/store@", build.world(build.Uses(has_init=False, has_key_value=True)))
+        nothing = build.Uses(has_init=False, has_key_value=False, has_http=False)
+        self.assertNotIn("wasi:keyvalue", build.world(nothing))
+        self.assertIn("import wasi:keyvalue/store@", build.world(replace(nothing, has_key_value=True)))
+
+    def test_requests_are_imported_only_by_who_sends_them(self) -> None:
+        nothing = build.Uses(has_init=False, has_key_value=False, has_http=False)
+        self.assertNotIn("wasi:http", build.world(nothing))
+        self.assertIn("import wasi:http/outgoing-handler@", build.world(replace(nothing, has_http=True)))
 
     def test_a_module_without_a_handler_is_refused(self) -> None:
         with self.assertRaisesRegex(build.BuildError, "module `empty` has no function with @hostel.handler"):

@@ -76,12 +76,12 @@ class Outcomes(unittest.TestCase):
             self.assertEqual((run.outcome, run.reason, run.after), expected)
             self.assertEqual((run.logs, run.error), ([], error))
 
-    def test_any_other_exception_is_a_retry_and_its_traceback_is_logged(self) -> None:
+    def test_any_other_exception_is_a_trap_and_its_traceback_is_logged(self) -> None:
         def innermost() -> None:
             raise ValueError("no such course")
 
         run = testing.run(lambda event: innermost(), EVENT)
-        self.assertEqual((run.outcome, run.reason), ("retry", "ValueError: no such course"))
+        self.assertEqual((run.outcome, run.reason), ("trap", "ValueError: no such course"))
         self.assertTrue(all((line.level, line.context) == (logging.ERROR, "exception") for line in run.logs))
         texts = [line.text for line in run.logs]
         self.assertEqual(texts[0], "Traceback (most recent call last):")
@@ -94,7 +94,7 @@ class Outcomes(unittest.TestCase):
             deeper()
 
         run = testing.run(lambda event: deeper(), EVENT)
-        self.assertEqual(run.outcome, "retry")
+        self.assertEqual(run.outcome, "trap")
         self.assertLess(len(run.logs), 80)
 
     def test_the_cause_of_an_error_is_told_and_may_decide(self) -> None:

@@ -49,6 +49,8 @@ type Host struct {
 	Refuse map[string]*hostel.PublishError
 	// Buckets are those that can be opened, with their values. Handlers change them, and the next run sees it.
 	Buckets map[string]map[string][]byte
+	// Answers are to HTTP requests, by URL. A request to any other is denied.
+	Answers map[string]hostel.Response
 }
 
 // Result is what a handler did with an event.
@@ -59,6 +61,8 @@ type Result struct {
 	Published []Published
 	// Logs is what it logged by log/slog, package log or hostel.Log, in order.
 	Logs []Line
+	// Requests is what it asked other servers, in order, also what was denied.
+	Requests []hostel.Request
 	// Acked says whether it acknowledged the event before it returned.
 	Acked bool
 	// Extended has the times to which it moved its deadline.
@@ -109,7 +113,7 @@ func (p Published) Header(name string) string {
 }
 
 func (h *Host) attach(work func() error) Result {
-	double := host.Double{Settings: h.Config, Refusals: h.refusals(), Stores: h.Buckets}
+	double := host.Double{Settings: h.Config, Refusals: h.refusals(), Stores: h.Buckets, Answers: h.answers()}
 	var result Result
 	host.Attach(&double, func() {
 		defer logTo(hostel.Log())()
@@ -117,14 +121,16 @@ func (h *Host) attach(work func() error) Result {
 	})
 	for _, one := range double.Published {
 		published := Published{ID: one.ID, Topic: one.Topic, Body: one.Body}
-		for _, pair := range one.Headers {
-			published.Headers = append(published.Headers, hostel.Header{Name: pair[0], Value: pair[1]})
-		}
+		published.Headers = headers(one.Headers)
 		result.Published = append(result.Published, published)
 	}
 	for _, line := range double.Lines {
 		level := hostel.LevelTrace + 4*slog.Level(line.Level)
 		result.Logs = append(result.Logs, Line{Level: level, Context: line.Context, Text: line.Text})
+	}
+	for _, one := range double.Requests {
+		request := hostel.Request{Method: one.Method, URL: one.URL, Headers: headers(one.Headers), Body: one.Body}
+		result.Requests = append(result.Requests, request)
 	}
 	for _, ms := range double.Extended {
 		result.Extended = append(result.Extended, time.Duration(ms)*time.Millisecond)
@@ -155,6 +161,14 @@ func (h *Host) refusals() map[string]*host.Failure {
 		refusals[topic] = refusal(err)
 	}
 	return refusals
+}
+
+func (h *Host) answers() map[string]host.Response {
+	answers := make(map[string]host.Response)
+	for url, answer := range h.Answers {
+		answers[url] = host.Response{Status: answer.Status, Headers: pairs(answer.Headers), Body: answer.Body}
+	}
+	return answers
 }
 
 func refusal(err *hostel.PublishError) *host.Failure {
@@ -194,4 +208,12 @@ func pairs(headers []hostel.Header) [][2]string {
 		pairs[index] = [2]string{header.Name, header.Value}
 	}
 	return pairs
+}
+
+func headers(pairs [][2]string) []hostel.Header {
+	var headers []hostel.Header
+	for _, pair := range pairs {
+		headers = append(headers, hostel.Header{Name: pair[0], Value: pair[1]})
+	}
+	return headers
 }

@@ -21,9 +21,12 @@ type Double struct {
 	Refusals map[string]*Failure
 	// Stores are the buckets by name, with their values.
 	Stores map[string]map[string][]byte
+	// Answers are to requests, by URL. A request to any other is denied.
+	Answers map[string]Response
 
 	Published []Published
 	Lines     []Line
+	Requests  []Request
 	Acked     bool
 	Extended  []uint64
 }
@@ -184,6 +187,19 @@ func Config(key string) (value string, ok bool, err error) {
 // Log keeps a line.
 func Log(level uint8, context, text string) {
 	with(func(host *Double) { host.Lines = append(host.Lines, Line{level, context, text}) })
+}
+
+// Send keeps the request and gives the answer that the test set.
+func Send(request Request) (response Response, failure *Failure) {
+	failure = &Failure{Case: HTTPFailed, Text: nobody}
+	with(func(host *Double) {
+		host.Requests = append(host.Requests, request)
+		answer, ok := host.Answers[request.URL]
+		if response, failure = answer, nil; !ok {
+			failure = &Failure{Case: HTTPDenied}
+		}
+	})
+	return response, failure
 }
 
 // Bucket is a map of the double.

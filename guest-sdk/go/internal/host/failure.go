@@ -43,3 +43,24 @@ const (
 	Warn
 	Error
 )
+
+// The kinds of failure of an HTTP request. The contract has many more; these are what a handler can do something about.
+const (
+	HTTPDenied uint8 = iota
+	HTTPInvalid
+	HTTPFailed
+)
+
+// Request is an HTTP request.
+type Request struct {
+	Method, URL string
+	Headers     [][2]string
+	Body        []byte
+}
+
+// Response is what was answered.
+type Response struct {
+	Status  int
+	Headers [][2]string
+	Body    []byte
+}

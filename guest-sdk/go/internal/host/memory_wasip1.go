@@ -30,7 +30,7 @@ var (
 	// answering is true during a call whose answer needs memory.
 	answering bool
 	// area is where the host puts results that are no single number. Not on a stack: stacks move when they grow.
-	area [6]uint64
+	area [8]uint64
 	// chunk is what is left of the memory for small answers. Never used twice: answers are handed on without a copy.
 	chunk []byte
 	// held keeps alive what the host alone knows of.

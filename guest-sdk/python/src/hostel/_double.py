@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from hostel._errors import PublishError
+from hostel._errors import HttpError, PublishError
 from hostel._host import Headers
 from hostel._run import LogLine, Published, Run
 
@@ -19,10 +19,12 @@ class Double:
         config: Mapping[str, str],
         refused: Mapping[str, PublishError],
         buckets: dict[str, dict[str, bytes]],
+        answers: Mapping[str, Any],
         run: Run,
     ) -> None:
         self._config = config
         self._refused = refused
+        self._answers = answers
         self._run = run
         self.buckets = buckets
 
@@ -39,6 +41,13 @@ class Double:
 
     def config(self, key: str) -> str | None:
         return self._config.get(key)
+
+    def send(self, request: Any) -> Any:
+        """The answer that the test set for the URL."""
+        self._run.requests.append(request)
+        if request.url not in self._answers:
+            raise HttpError("denied", request.url)
+        return self._answers[request.url]
 
     def log(self, level: int, context: str, text: str) -> None:
         self._run.logs.append(LogLine(level, context, text))

@@ -80,6 +80,39 @@ _SETTLE_TEXTS = {
 }
 
 
+class KeyValueError(Exception):
+    """Why a key-value store did not do what it was asked.
+
+    Left to itself it rejects the event when the bucket was denied, as :class:`PublishError` does, and is a retry otherwise.
+    """
+
+    Kind = Literal["no-such-store", "access-denied", "other"]
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind: KeyValueError.Kind = kind
+
+
+class HttpError(Exception):
+    """Why there is no answer to an HTTP request.
+
+    Left to itself it rejects the event when the request was denied or malformed, and is a retry otherwise.
+    """
+
+    Kind = Literal["denied", "invalid", "failed"]
+
+    def __init__(self, kind: Kind, detail: str) -> None:
+        super().__init__(_HTTP_TEXTS[kind].format(detail))
+        self.kind: HttpError.Kind = kind
+
+
+_HTTP_TEXTS = {
+    "denied": "a request to `{}` was denied: add its server to `http` in handler.toml",
+    "invalid": "the request was refused: {}",
+    "failed": "the request failed: {}",
+}
+
+
 @dataclass(frozen=True)
 class Failure:
     """What becomes of an event that was not handled."""
@@ -87,8 +120,12 @@ class Failure:
     outcome: Literal["retry", "reject"]
     reason: str
     after: timedelta | None
-    #: Whether the exception was raised to say so; any other is logged.
+    #: Whether the exception says so. Any other is a fault: it is logged, and the handler traps.
     meant: bool
+
+
+#: What says what becomes of the event.
+_OWN = (Retry, Reject, ConfigError, PublishError, SettleError, KeyValueError, HttpError)
 
 
 def failure_of(raised: BaseException) -> Failure:
@@ -102,8 +139,10 @@ def failure_of(raised: BaseException) -> Failure:
                 return Failure("retry", reason, error.after, meant=True)
             case PublishError(kind="overloaded" | "failed"):
                 return Failure("retry", reason, error.retry_after, meant=True)
-            case PublishError():
+            case PublishError() | KeyValueError(kind="access-denied") | HttpError(kind="denied" | "invalid"):
                 return Failure("reject", reason, None, meant=True)
+            case ConfigError() | SettleError() | KeyValueError() | HttpError():
+                return Failure("retry", reason, None, meant=True)
     return Failure("retry", reason, None, meant=False)
 
 
@@ -143,7 +182,7 @@ def _text(raised: BaseException) -> str:
     parts: list[str] = []
     for error in _chain(raised):
         own = str(error)
-        if not isinstance(error, (Retry, Reject, ConfigError, PublishError, SettleError)):
+        if not isinstance(error, _OWN):
             own = f"{type(error).__name__}: {own}" if own else type(error).__name__
         if not (parts and parts[-1].endswith(own)):
             parts.append(own)

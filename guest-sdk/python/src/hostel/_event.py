@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from hostel import _host
+from hostel._cloud_event import CloudEvent, read_cloud_event
 from hostel._errors import BodyError, milliseconds
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -108,6 +109,12 @@ class Event:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BodyError(f"the body is not JSON: {error}") from None
+
+    def cloud_event(self) -> CloudEvent:
+        """The event as a CloudEvent 1.0. Raises :class:`CloudEventError` when it is none."""
+        event = read_cloud_event(self.headers)
+        event.data = self.body
+        return event
 
     def ack(self) -> None:
         """Acknowledges the event now, before the handler returns.

@@ -1,5 +1,6 @@
 """What a component exports. Only a component can import this; its build names the author's module."""
 
+import os
 from typing import Any
 
 from componentize_py_types import Err
@@ -14,8 +15,13 @@ class Subscriber:
 
     def handle(self, event: Any) -> None:
         failed = _handler.run(_handler.handlers[self.module], _component.delivery(event))
-        if failed is not None:
-            raise _component.err(failed[0]) from None
+        if failed is None:
+            return
+        failure, _ = failed
+        if not failure.meant:
+            # A trap, without a second traceback on stderr as an exception would leave that passes this.
+            os.abort()
+        raise _component.err(failure) from None
 
 
 class Lifecycle:

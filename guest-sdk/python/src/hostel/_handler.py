@@ -60,8 +60,8 @@ def run(function: Handle, delivery: Delivery) -> tuple[Failure, BaseException] |
 def attempt(work: Callable[[], None]) -> tuple[Failure, BaseException] | None:
     """Calls an author's function.
 
-    An exception that does not say what becomes of the event is logged with its traceback: the attempt's history keeps
-    the lines, while the stack of a trap would show the interpreter's functions.
+    An exception that does not say what becomes of the event is a fault. It is logged with its traceback, and the component
+    traps: the attempt's history keeps the lines, while the stack of the trap shows the interpreter's functions.
     """
     _log.install()
     try:

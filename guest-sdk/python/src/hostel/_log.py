@@ -33,4 +33,4 @@ def install() -> None:
     root.addHandler(_HANDLER)
     # The level that a root logger begins with; the host has its own limits.
     if root.level == logging.WARNING:
-        root.setLevel(logging.DEBUG)
+        root.setLevel(logging.NOTSET)

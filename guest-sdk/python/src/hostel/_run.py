@@ -44,8 +44,8 @@ class LogLine:
 class Run:
     """What a handler did with an event."""
 
-    #: What becomes of the event; ``refused`` is a deployment's.
-    outcome: Literal["ack", "retry", "reject", "refused"] = "ack"
+    #: What becomes of the event. ``trap`` is what an exception makes that says nothing of it; ``refused`` is a deployment's.
+    outcome: Literal["ack", "retry", "reject", "trap", "refused"] = "ack"
     #: Why it was not acknowledged.
     reason: str | None = None
     #: With a retry: how long the handler asked to wait.
@@ -54,6 +54,8 @@ class Run:
     error: BaseException | None = None
     published: list[Published] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
+    #: HTTP requests, also those that were denied: of ``hostel.http.Request``.
+    requests: list[Any] = field(default_factory=list)
     #: Whether it acknowledged the event itself.
     acked: bool = False
     #: The times to which it moved its deadline.

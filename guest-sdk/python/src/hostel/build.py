@@ -25,6 +25,7 @@ _PACKAGES = Path(__file__).parent.parent
 
 _IMPORTS = ("hostel:handler/publisher@0.1.0", "wasi:logging/logging@0.1.0-draft", "wasi:config/store@0.2.0-rc.1")
 _KEY_VALUE = ("wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/atomics@0.2.0-draft")
+_HTTP = ("wasi:http/outgoing-handler@0.2.12",)
 
 
 class BuildError(Exception):
@@ -37,6 +38,7 @@ class Uses:
 
     has_init: bool
     has_key_value: bool
+    has_http: bool
 
 
 def build(module: str, output: Path, *, folder: Path = Path()) -> None:
@@ -66,12 +68,16 @@ def inspect_module(module: str, folder: Path) -> Uses:
         sys.path.pop(0)
     if module not in _handler.handlers:
         raise BuildError(f"module `{module}` has no function with @hostel.handler")
-    return Uses(has_init=module in _handler.inits, has_key_value="hostel.keyvalue" in sys.modules)
+    return Uses(
+        has_init=module in _handler.inits,
+        has_key_value="hostel.keyvalue" in sys.modules,
+        has_http="hostel.http" in sys.modules,
+    )
 
 
 def world(uses: Uses) -> str:
     """The text of a module's world."""
-    imports = _IMPORTS + (_KEY_VALUE if uses.has_key_value else ())
+    imports = _IMPORTS + (_KEY_VALUE if uses.has_key_value else ()) + (_HTTP if uses.has_http else ())
     lines = [f"    import {name};" for name in imports]
     lines.append("    export hostel:handler/subscriber@0.1.0;")
     if uses.has_init:
@@ -83,6 +89,8 @@ def entry(module: str, uses: Uses) -> str:
     """The text of the module that componentize-py runs. The classes' names are those that it looks for."""
     # First of all: what the interpreter in the component would write beside the sources is of no use to anybody.
     text = "import sys\n\nsys.dont_write_bytecode = True\n\n"
+    # Now, as a module that is first imported inside a function is not in the component.
+    text += "from hostel import _component_http\n" if uses.has_http else ""
     text += f"from hostel import _exports\nimport {module}\n\n\n"
     text += f"class HostelHandlerSubscriber010(_exports.Subscriber):\n    module = {module!r}\n"
     if uses.has_init:

@@ -1,9 +1,12 @@
 """Keys and values that outlive an event. A component imports the stores only if its author imports this module."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from hostel import _host
+from hostel._errors import KeyValueError
+
+__all__ = ["Bucket", "KeyValueError"]
 
 if _host.IN_COMPONENT:
     from componentize_py_types import Err
@@ -18,16 +21,6 @@ else:
 
     _atomics = _store = _double_keyvalue
     _Failed = ()
-
-
-class KeyValueError(Exception):
-    """Why the store did not do what it was asked. Left to itself it is a retry."""
-
-    Kind = Literal["no-such-store", "access-denied", "other"]
-
-    def __init__(self, kind: Kind, text: str) -> None:
-        super().__init__(text)
-        self.kind: KeyValueError.Kind = kind
 
 
 class Bucket:
@@ -78,6 +71,6 @@ class Bucket:
 
 _TEXTS = {
     "no-such-store": "there is no key-value bucket `{}`",
-    "access-denied": "the handler may not use the key-value bucket `{}`",
+    "access-denied": "the handler may not use the key-value bucket `{}`; add it to `keyvalue` in handler.toml",
     "other": "the key-value bucket `{}` failed: {}",
 }

@@ -17,9 +17,10 @@ from typing import Any
 
 from hostel import _double, _handler
 from hostel._errors import Failure, PublishError, SettleError
+from hostel.http import Request, Response
 from hostel._run import LogLine, Published, Run
 
-__all__ = ["Event", "Host", "LogLine", "Published", "Run", "run"]
+__all__ = ["Event", "Host", "LogLine", "Published", "Request", "Response", "Run", "run"]
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -48,8 +49,13 @@ class Host:
         config: Mapping[str, str] | None = None,
         deny: Iterable[str] = (),
         refuse: Mapping[str, PublishError] | None = None,
+        respond: Mapping[str, Response] | None = None,
     ) -> None:
-        """``deny`` names topics on which the handler may not publish, ``refuse`` those on which it fails otherwise."""
+        """``deny`` names topics on which the handler may not publish, ``refuse`` those on which it fails otherwise.
+
+        ``respond`` has the answers to HTTP requests, by URL; a request to any other is denied.
+        """
+        self._answers = dict(respond or {})
         self._config = dict(config or {})
         self._refused = dict(refuse or {})
         for topic in deny:
@@ -74,7 +80,7 @@ class Host:
         return run
 
     def _attached(self, run: Run) -> Any:
-        return _double.attach(_double.Double(self._config, self._refused, self._buckets, run))
+        return _double.attach(_double.Double(self._config, self._refused, self._buckets, self._answers, run))
 
 
 def run(handle: _handler.Handle, event: Event) -> Run:
@@ -85,7 +91,8 @@ def run(handle: _handler.Handle, event: Event) -> Run:
 def _tell(run: Run, failed: tuple[Failure, BaseException] | None) -> None:
     if failed is not None:
         failure, run.error = failed
-        run.outcome, run.reason, run.after = failure.outcome, failure.reason, failure.after
+        run.outcome = failure.outcome if failure.meant else "trap"
+        run.reason, run.after = failure.reason, failure.after
 
 
 class _Delivery:

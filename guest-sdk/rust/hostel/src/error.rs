@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::cloud_event::CloudEventError;
 use crate::event::BodyError;
 use crate::http::HttpError;
 use crate::key_value::KeyValueError;
@@ -15,7 +16,7 @@ pub type Result<T = ()> = std::result::Result<T, Error>;
 /// Why an event was not handled, and whether it is to come again.
 ///
 /// Made by [`reject`], by [`retry`], or by `?` from any [`std::error::Error`]. Such an error is a retry, and its text
-/// is that of the error and of its sources, joined by `: `. Only a [`BodyError`], a [`PublishError`] and a
+/// is that of the error and of its sources, joined by `: `. Only a [`BodyError`], a [`CloudEventError`], a [`PublishError`], a
 /// [`KeyValueError`] and an [`HttpError`] say themselves what should become of the event, also where they are the source of another error.
 ///
 /// Like `anyhow::Error` it is no `std::error::Error` itself, or `?` could not take every error there is.
@@ -120,7 +121,7 @@ impl<E: StdError + 'static> From<E> for Error {
 
 /// What an error of this crate says about the event.
 fn own_advice(error: &(dyn StdError + 'static)) -> Option<Advice> {
-    if error.is::<BodyError>() {
+    if error.is::<BodyError>() || error.is::<CloudEventError>() {
         return Some(Advice::Reject);
     }
     let published = error.downcast_ref().map(PublishError::advice);

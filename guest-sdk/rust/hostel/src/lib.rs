@@ -42,7 +42,7 @@
 //! | `Ok(())` | acknowledged |
 //! | [`reject("…")`](reject) | a dead letter at once |
 //! | [`retry("…")`](retry), perhaps with [`after`](Error::after) | attempted again, until the attempts are used up |
-//! | `?` on a [`BodyError`] | rejected: the same body will be as wrong next time |
+//! | `?` on a [`BodyError`] or a [`CloudEventError`] | rejected: the same event will be as wrong next time |
 //! | `?` on a [`PublishError`] or a [`KeyValueError`](key_value::KeyValueError) | see there: rejected or attempted again |
 //! | `?` on an [`HttpError`](http::HttpError) | see there: rejected or attempted again |
 //! | `?` on any other error | attempted again |
@@ -61,6 +61,7 @@ pub mod http;
 pub mod key_value;
 pub mod testing;
 
+mod cloud_event;
 mod config;
 mod error;
 mod event;
@@ -73,6 +74,7 @@ mod subscriber;
 pub use hostel_macros::{handler, init};
 pub use log::{debug, error, info, trace, warn};
 
+pub use crate::cloud_event::{CloudEvent, CloudEventError, publish_cloud_event};
 pub use crate::config::{ConfigError, config, require_config};
 pub use crate::error::{Error, Result, reject, retry};
 pub use crate::event::{BodyError, Event, SettleError};
