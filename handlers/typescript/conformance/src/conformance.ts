@@ -1,0 +1,215 @@
+// Does what an event asks for and tells what came of it: the fixture by which every language is held to the same
+// answers. `docs/languages.md` says what each behaviour does; `tests/tests/conformance.rs` asks for them.
+//
+// The behaviour is the header `Behaviour`. What came of it is published on `conformance.result`: as JSON, but for
+// `echo`.
+
+import { config, type Event, handler, init, publish, PublishError, Reject, requireConfig, Retry, SettleError } from 'hostel';
+import { KeyValueError, open } from 'hostel/keyvalue';
+
+const RESULT = 'conformance.result';
+// The other topic that the manifest allows, and one that it does not.
+const OTHER = 'conformance.other';
+const DENIED = 'conformance.denied';
+
+/** Events that this instance has counted. */
+let count = 0;
+
+export const lifecycle = init(() => {
+  const why = config('refuse');
+  if (why !== undefined) throw new Reject(`refused on demand: ${why}`);
+});
+
+export const subscriber = handler(async (event) => {
+  const name = event.headers.get('Behaviour') ?? '';
+  const behaviour = Object.hasOwn(BEHAVIOURS, name) ? BEHAVIOURS[name] : undefined;
+  if (behaviour === undefined) throw new Reject(`there is no behaviour ${JSON.stringify(name)}`);
+  const answer = await behaviour(event);
+  if (answer !== undefined) tell(event, answer);
+});
+
+type Behaviour = (event: Event) => unknown;
+
+/** What each answers is told; undefined is not. */
+const BEHAVIOURS: Record<string, Behaviour> = {
+  echo,
+  describe,
+  publish: published,
+  'publish-denied': () => void publish(DENIED, 'denied'),
+  'key-value': keep,
+  'key-value-denied': () => void open('forbidden'),
+  config: () => ({ set: config('greeting'), unset: config('absent') ?? null }),
+  'require-config': () => void requireConfig('absent'),
+  log,
+  clocks,
+  random: () => ({ random: [random(), random()] }),
+  http: ask,
+  retry,
+  reject() {
+    throw new Reject('rejected on demand: nö');
+  },
+  ack: acknowledge,
+  extend,
+  async sleep(event: Event) {
+    await sleep(milliseconds(event));
+    return {};
+  },
+  panic: outermost,
+  count: () => ({ count: ++count }),
+};
+
+function tell(event: Event, answer: unknown): void {
+  publish(RESULT, { json: answer, id: `result-${event.id}` });
+}
+
+/** The body as it came, and of the headers those that begin with `x-`. */
+function echo(event: Event): void {
+  const headers = [...event.headers].filter(([name]) => name.toLowerCase().startsWith('x-'));
+  publish(RESULT, { headers, body: event.body, id: `result-${event.id}` });
+}
+
+function describe(event: Event): object {
+  return {
+    id: event.id,
+    topic: event.topic,
+    attempt: event.attempt,
+    published_at_ms: event.publishedAt.getTime(),
+    last_error: event.lastError ?? null,
+    bytes: event.body.length,
+    // Written otherwise than it is sent.
+    header: event.headers.get('x-REPEATED') ?? null,
+    missing: event.headers.get('X-Missing') ?? null,
+  };
+}
+
+function published(event: Event): object {
+  const id = publish(OTHER, { body: 'other', headers: { 'X-Kind': 'other' }, id: `other-${event.id}` });
+  return { id, denied: refused(DENIED), invalid: refused('conformance..other') };
+}
+
+function refused(topic: string): [kind: string, text: string] {
+  try {
+    return ['unexpected', publish(topic, 'refused')];
+  } catch (error) {
+    if (!(error instanceof PublishError)) throw error;
+    return [error.kind, error.message];
+  }
+}
+
+function keep(event: Event): object {
+  const bucket = open('conformance');
+  const key = `${event.id}-value`;
+  const number = `${event.id}-number`;
+  const before = list(bucket.get(key));
+  bucket.set(key, new Uint8Array([0, 255, 118]));
+  const after = list(bucket.get(key));
+  const exists = bucket.has(key);
+  bucket.increment(number, 2);
+  const sum = bucket.increment(number, 3);
+  const keys = [...bucket.keys()];
+  bucket.delete(key);
+  return { before, after, exists, sum, keys, deleted: !bucket.has(key), denied: isBucketDenied() };
+}
+
+function isBucketDenied(): boolean {
+  try {
+    open('forbidden');
+    return false;
+  } catch (error) {
+    return error instanceof KeyValueError && error.kind === 'access-denied';
+  }
+}
+
+function log(): void {
+  console.trace('at trace');
+  console.debug('at debug');
+  console.info('at info: grüß dich');
+  console.warn('at warn');
+  console.error('at error');
+}
+
+async function clocks(event: Event): Promise<object> {
+  const began = performance.now();
+  await sleep(milliseconds(event));
+  return { wall_ms: Date.now(), elapsed_ms: Math.floor(performance.now() - began) };
+}
+
+function random(): number[] {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)));
+}
+
+async function ask(event: Event): Promise<object> {
+  const sent = { method: 'POST', headers: { 'X-Sent': 'sent' }, body: event.body };
+  const answer = await fetch(required(event, 'Url'), sent);
+  const body = await answer.text();
+  let denied = false;
+  try {
+    await fetch(required(event, 'Denied-Url'));
+  } catch {
+    denied = true;
+  }
+  return { status: answer.status, header: answer.headers.get('X-Answered'), body, denied };
+}
+
+function retry(event: Event): object {
+  if (event.attempt > 1) return describe(event);
+  const isTimed = event.headers.has('Milliseconds');
+  throw new Retry('not yet: nö', isTimed ? { after: milliseconds(event) } : {});
+}
+
+/** What is published before holds, whatever happens after. */
+function acknowledge(event: Event): void {
+  publish(OTHER, 'before');
+  event.ack();
+  let alreadySettled = false;
+  try {
+    event.ack();
+  } catch (error) {
+    alreadySettled = error instanceof SettleError && error.kind === 'already-settled';
+  }
+  tell(event, { already_settled: alreadySettled });
+  outermost(event);
+}
+
+async function extend(event: Event): Promise<object> {
+  const time = milliseconds(event);
+  event.extend(time * 2);
+  await sleep(time);
+  try {
+    event.extend(86_400_000);
+    return { left_ms: 'unexpected' };
+  } catch (error) {
+    if (!(error instanceof SettleError)) throw error;
+    return { left_ms: error.left ?? null };
+  }
+}
+
+function outermost(event: Event): void {
+  middle(event);
+}
+
+function middle(event: Event): void {
+  innermost(event);
+}
+
+function innermost(event: Event): never {
+  throw new TypeError(`failed on demand in attempt ${event.attempt}`);
+}
+
+function sleep(time: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, time));
+}
+
+function milliseconds(event: Event): number {
+  return Number(required(event, 'Milliseconds'));
+}
+
+function required(event: Event, name: string): string {
+  const value = event.headers.get(name);
+  if (value === undefined) throw new Reject(`header \`${name}\` is missing`);
+  return value;
+}
+
+function list(bytes: Uint8Array | undefined): number[] | null {
+  return bytes === undefined ? null : Array.from(bytes);
+}
