@@ -10,8 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use hostel_api::client::{Client, Target};
+use hostel_api::client::{Client, Owner, Target};
 use hostel_api::manifest::Manifest;
+use hostel_api::tenant::TenantDocument;
+use hostel_api::token::TokenRequest;
 
 use crate::scale::Scale;
 
@@ -26,16 +28,18 @@ pub(crate) struct Host {
     child: Child,
     pub(crate) ingress: SocketAddr,
     client: Client,
+    target: Target,
     /// Its data; gone with this value.
-    _data: TempDir,
+    data: TempDir,
+}
+
+/// A tenant of a host that asks for tokens, with one that lets it do everything of its own.
+pub(crate) struct Newcomer {
+    pub(crate) client: Client,
+    pub(crate) token: String,
 }
 
 impl Host {
-    /// Starts a host with its defaults and waits until it listens.
-    pub(crate) fn start(program: &Path) -> Result<Self> {
-        Self::start_with(program, "")
-    }
-
     /// Starts a host with this `hostel.toml` and waits until it listens.
     pub(crate) fn start_with(program: &Path, config: &str) -> Result<Self> {
         let data = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -70,7 +74,20 @@ impl Host {
         });
         let target = Target { admin, ingress: ingress.clone(), tenant: "default".to_owned() };
         let ingress = ingress.trim_start_matches("http://").parse().context("the host's address")?;
-        Ok(Self { child, ingress, client: Client::new(&target)?, _data: data })
+        Ok(Self { child, ingress, client: Client::new(&target)?, target, data })
+    }
+
+    /// Makes a tenant, with the document of its quota. The host must be one that asks for tokens.
+    pub(crate) async fn newcomer(&self, name: &str, document: &str) -> Result<Newcomer> {
+        let file = self.data.path().join("data").join("operator-token");
+        let operator = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let target = Target { tenant: name.to_owned(), ..self.target.clone() };
+        let client = Client::new(&target)?.with_token(operator.trim())?;
+        client.put_tenant(name, &TenantDocument::from_toml(document, "tenant.toml")?).await?;
+        let scopes = vec!["admin".to_owned(), "publish:>".to_owned()];
+        let request = TokenRequest { name: "bench".to_owned(), scopes, expires_in: None };
+        let token = client.create_token(Owner::Tenant, &request).await?.secret;
+        Ok(Newcomer { client: Client::new(&target)?.with_token(&token)?, token })
     }
 
     /// What asks the host.
@@ -79,18 +96,33 @@ impl Host {
     }
 
     /// Deploys the component as the only handler, of what a pattern matches.
-    pub(crate) async fn deploy(&self, component: &Path, pattern: &str) -> Result<()> {
+    pub(crate) async fn deploy(&self, component: &Path, pattern: &str, reuse: Option<u32>) -> Result<()> {
         let bytes =
             std::fs::read(component).with_context(|| format!("cannot read component `{}`", component.display()))?;
+        let digest = self.put(bytes).await?;
+        self.switch(&digest, pattern, reuse).await
+    }
+
+    /// Uploads a component; gives its digest.
+    pub(crate) async fn put(&self, bytes: Vec<u8>) -> Result<String> {
         let digest = format!("sha256:{}", hostel_runtime::digest(&bytes));
         self.client.put_component(&digest, bytes.into()).await?;
+        Ok(digest)
+    }
+
+    /// Makes a component that was uploaded the only handler's; its instances serve one event or so many.
+    pub(crate) async fn switch(&self, digest: &str, pattern: &str, reuse: Option<u32>) -> Result<()> {
         // As JSON, in which what is not said is the host's default.
-        let manifest: Manifest = serde_json::from_value(json!({
+        let mut manifest = json!({
             "name": "hello",
             "version": "1",
             "component": digest,
             "subscriptions": [{ "pattern": pattern, "window": WINDOW }],
-        }))?;
+        });
+        if let (Some(reuse), Some(fields)) = (reuse, manifest.as_object_mut()) {
+            fields.insert("reuse".to_owned(), reuse.into());
+        }
+        let manifest: Manifest = serde_json::from_value(manifest)?;
         self.client.deploy(&manifest).await?;
         Ok(())
     }

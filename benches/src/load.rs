@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -28,15 +28,42 @@ pub(crate) struct Load {
     status: StatusCode,
 }
 
+/// When requests are due.
+struct Pace {
+    began: Instant,
+    /// Seconds from one to the next.
+    between: f64,
+    /// Taken by all connections in turn.
+    sent: Arc<AtomicUsize>,
+    requests: usize,
+}
+
+impl Pace {
+    fn next(&self) -> Option<Instant> {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+        let after = Duration::from_secs_f64(self.between * number as f64);
+        (number < self.requests).then(|| self.began + after)
+    }
+}
+
 type Sender = SendRequest<Full<Bytes>>;
 type Wire = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
 impl Load {
     /// The event as a `POST` of `target`, to be answered with `status`.
     pub(crate) fn new(address: SocketAddr, target: &str, status: StatusCode) -> Result<Arc<Self>> {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_str(&address.to_string())?);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(work::CONTENT_TYPE));
+        Ok(Arc::new(Self { address, target: target.parse()?, headers: headers(address)?, body: work::body(), status }))
+    }
+
+    /// The same, showing a token.
+    pub(crate) fn with_token(
+        address: SocketAddr,
+        (target, status): (&str, StatusCode),
+        token: &str,
+    ) -> Result<Arc<Self>> {
+        let mut headers = headers(address)?;
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
         Ok(Arc::new(Self { address, target: target.parse()?, headers, body: work::body(), status }))
     }
 
@@ -66,6 +93,56 @@ impl Load {
             ended??;
         }
         Ok(began)
+    }
+
+    /// Sends so many requests over `connections`, each at its time by a pace per second; says how long each took from
+    /// when it was due.
+    pub(crate) async fn paced(
+        self: &Arc<Self>,
+        connections: usize,
+        (pace, requests): (f64, usize),
+    ) -> Result<Vec<Duration>> {
+        let mut opened = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            opened.push(self.connect().await?);
+        }
+        let sent = Arc::new(AtomicUsize::new(0));
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for (sender, wire) in opened {
+            let pace = Pace { began, between: 1.0 / pace, sent: Arc::clone(&sent), requests };
+            tasks.spawn(Arc::clone(self).keep_pace((sender, wire), pace));
+        }
+        let mut waits = Vec::with_capacity(requests);
+        while let Some(ended) = tasks.join_next().await {
+            waits.extend(ended??);
+        }
+        Ok(waits)
+    }
+
+    async fn keep_pace(self: Arc<Self>, (mut sender, wire): (Sender, Wire), pace: Pace) -> Result<Vec<Duration>> {
+        let asking = async {
+            let mut waits = Vec::new();
+            while let Some(due) = pace.next() {
+                // The timer wakes late, by its own coarseness: who was in time for it counts from its waking.
+                let from = match due.checked_duration_since(Instant::now()) {
+                    Some(early) if !early.is_zero() => {
+                        tokio::time::sleep(early).await;
+                        Instant::now()
+                    }
+                    _ => due,
+                };
+                self.ask(&mut sender).await?;
+                waits.push(from.elapsed());
+            }
+            Ok(waits)
+        };
+        let (asking, wire) = (pin!(asking), pin!(wire));
+        tokio::select! {
+            biased;
+            done = asking => done,
+            _ = wire => bail!("`{}` closed a connection", self.address),
+        }
     }
 
     /// Asks and reads answers in one task, so that no request waits for another task to be woken.
@@ -108,4 +185,11 @@ impl Load {
         ensure!(status == self.status, "`{}` answered {status}: {}", self.target, String::from_utf8_lossy(&body));
         Ok(body.len())
     }
+}
+
+fn headers(address: SocketAddr) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_str(&address.to_string())?);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(work::CONTENT_TYPE));
+    Ok(headers)
 }

@@ -1,8 +1,8 @@
 //! `bench`: measures what the host does in one run, each figure against a limit that is measured in the same rounds.
 //!
-//! `bench run` prints Markdown tables. What the rows are stands in [`in_process`], [`over_http`], [`neighbours`],
-//! [`store`] and [`gomicro`]; how they are measured in [`round`] and [`statistics`]. What cannot be measured here is
-//! said on standard error and below the tables.
+//! `bench run` prints Markdown tables. What the rows are stands in [`in_process`], [`languages`], [`over_http`], [`pace`],
+//! [`swap`], [`isolation`], [`subscriptions`], [`idle`], [`neighbours`], [`store`] and [`gomicro`]; how they are measured
+//! in [`round`] and [`statistics`]. What cannot be measured here is said on standard error and below the tables.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,17 +18,24 @@ use scale::Scale;
 mod bare;
 mod gomicro;
 mod host;
+mod idle;
 mod in_process;
+mod isolation;
 mod jetstream;
+mod languages;
 mod load;
 mod machine;
 mod neighbours;
 mod over_http;
+mod pace;
 mod report;
 mod round;
 mod scale;
+mod spine;
 mod statistics;
 mod store;
+mod subscriptions;
+mod swap;
 mod work;
 
 /// Measures the host against its limits.
@@ -54,6 +61,12 @@ enum Command {
         #[arg(long)]
         served: bool,
     },
+    /// Tells what memory idle handlers take; `run` starts it.
+    #[command(name = idle::COMMAND, hide = true)]
+    IdleHandlers(idle::Shape),
+    /// Keeps a core busy; `run` starts it.
+    #[command(name = isolation::COMMAND, hide = true)]
+    Busy,
     /// Measures beside go-micro in a network namespace; `run` starts it there.
     #[command(name = gomicro::COMMAND, hide = true)]
     GoMicro(Run),
@@ -67,6 +80,9 @@ struct Run {
     /// The component of the sample handler `hello`.
     #[arg(long)]
     component: PathBuf,
+    /// Where the sample handlers of all languages are, in a folder for each.
+    #[arg(long)]
+    guests: PathBuf,
     /// Only see whether it runs: few rounds of few events. The figures mean little.
     #[arg(long)]
     quick: bool,
@@ -84,6 +100,11 @@ fn main() -> ExitCode {
         Command::Run(options) => run(&options),
         Command::BareHyper => bare::serve(),
         Command::RemoteNodes { nodes, served } => neighbours::tell(nodes, served),
+        Command::IdleHandlers(shape) => idle::tell(&shape),
+        Command::Busy => {
+            isolation::compute();
+            Ok(())
+        }
         Command::GoMicro(options) => beside_go_micro(&options),
     };
     match ended {
@@ -102,7 +123,14 @@ fn run(options: &Run) -> Result<()> {
     let mut skipped = Vec::new();
     let mut groups = vec![
         in_process::measure(&options.component, &scale)?,
+        languages::measure(&options.guests, &scale, &mut skipped)?,
         over_http::measure(&options.hostel, &options.component, &scale)?,
+        over_http::measure_others(&options.hostel, &options.component, &scale)?,
+        pace::measure(&options.hostel, &options.component, &scale)?,
+        swap::measure(&options.hostel, &options.component, &scale)?,
+        isolation::measure(&options.hostel, (&options.component, &options.guests), &scale)?,
+        subscriptions::measure(&scale)?,
+        idle::measure(&options.component, &scale)?,
         neighbours::measure(&scale)?,
         store::measure(&scale, &mut skipped)?,
     ];
@@ -144,6 +172,7 @@ impl Run {
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
             vec!["--hostel".into(), self.hostel.clone().into(), "--component".into(), self.component.clone().into()];
+        arguments.extend(["--guests".into(), self.guests.clone().into()]);
         if self.quick {
             arguments.push("--quick".into());
         }

@@ -33,10 +33,10 @@ use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_event::topic::Topic;
 use hostel_registry::memory as registry;
 
-use crate::in_process::{self, MachineClock};
 use crate::report::Row;
 use crate::round::{self, Contender, Measured, Unit};
 use crate::scale::Scale;
+use crate::spine::{self, MachineClock};
 
 /// The name of the subcommand that tells what memory nodes take.
 pub(crate) const COMMAND: &str = "remote-nodes";
@@ -103,7 +103,7 @@ fn resident_of_another(nodes: usize, served: bool) -> Result<f64> {
 }
 
 /// The resident memory of this process in KiB.
-fn resident() -> Result<u64> {
+pub(crate) fn resident() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read `/proc/self/status`")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no `VmRSS` in the status")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
@@ -158,7 +158,7 @@ impl Rig {
             Ok(Some(peers))
         })?;
         let (sink, deliveries) = mpsc::channel(1);
-        let publication = in_process::publication(&tenant)?;
+        let publication = spine::publication(&tenant)?;
         let topic = topic("bench")?;
         let local = Subscription::new(&tenant, &HandlerName::new("hello")?, Pattern::new(topic.as_str())?);
         tokio.block_on(broker.subscribe(Arc::new(local), Arc::new(Local(sink))))?;
@@ -239,6 +239,8 @@ impl Sink for Local {
     fn forget(&self, _: &SubscriptionId) -> usize {
         0
     }
+
+    fn expired(&self, _: &SubscriptionId, _: &Arc<Event>) {}
 }
 
 /// Hears of everything and remembers nothing.
@@ -247,7 +249,7 @@ struct Nobody;
 impl Observe for Nobody {
     fn published(&self, _: &Arc<Event>) {}
 
-    fn refused(&self) {}
+    fn refused(&self, _: &Tenant) {}
 
     fn attempted(&self, _: &Arc<Event>, _: &SubscriptionId, _: &Attempt) {}
 

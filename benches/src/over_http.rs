@@ -17,20 +17,47 @@ use crate::scale::Scale;
 use crate::work;
 
 /// Keep-alive connections: many, and one.
-const MANY: usize = 64;
+pub(crate) const MANY: usize = 64;
 const ONE: usize = 1;
+/// Events that a warm instance serves.
+const REUSE: u32 = 10_000;
+/// The broker that keeps nothing: what is measured here is the way of an event, not the disk.
+pub(crate) const MEMORY: &str = "[broker]\nuse = \"memory\"\n";
+
+/// Rows of other hosts than the one in the rows above: with warm instances, and with the durable broker.
+pub(crate) fn measure_others(program: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+    let name = |what: &str| format!("HTTP publish until acked, {what}, {MANY} connections");
+    let (warm, durable) = (name("warm instances"), name("durable broker"));
+    let (bare, fresh) = ("bare hyper, beside".to_owned(), name("fresh instances"));
+    let row = |subject: &str, limit: &str| Row { subject: subject.to_owned(), limit: limit.to_owned() };
+    let rows = vec![row(&warm, &bare), row(&warm, &fresh), row(&durable, &bare), row(&durable, &fresh)];
+    if !rows.iter().any(|row| scale.wants(&row.subject)) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let start = |config, reuse| Servers::start_with(program, component, (config, reuse));
+    let hosts = [(fresh, start(MEMORY, None)?), (warm, start(MEMORY, Some(REUSE))?), (durable, start("", None)?)];
+    let mut contenders = Vec::new();
+    for (at, (name, servers)) in hosts.iter().enumerate() {
+        if at == 0 {
+            let one = move |n| servers.bare(&servers.bare_publish, MANY, n);
+            contenders.push(Contender::new(&bare, scale.many_bare, one));
+        }
+        contenders.push(Contender::new(name, scale.many, move |n| servers.hosted(&servers.publish, MANY, n)));
+    }
+    round::measure(scale, contenders, rows)
+}
 
 /// The two servers and what is sent to them.
-struct Servers {
+pub(crate) struct Servers {
     tokio: Runtime,
     host: Host,
     /// Published, and answered when kept.
     publish: Arc<Load>,
     /// Published, and answered when settled.
-    wait: Arc<Load>,
+    pub(crate) wait: Arc<Load>,
     /// The bare server's answers to both.
     bare_publish: Arc<Load>,
-    bare_wait: Arc<Load>,
+    pub(crate) bare_wait: Arc<Load>,
     _bare: Bare,
 }
 
@@ -59,10 +86,16 @@ pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result
 }
 
 impl Servers {
-    fn start(program: &Path, component: &Path) -> Result<Self> {
+    /// With the broker in memory and fresh instances.
+    pub(crate) fn start(program: &Path, component: &Path) -> Result<Self> {
+        Self::start_with(program, component, (MEMORY, None))
+    }
+
+    /// With this config, and with instances that serve so many events.
+    fn start_with(program: &Path, component: &Path, (config, reuse): (&str, Option<u32>)) -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let (host, bare) = (Host::start(program)?, Bare::start()?);
-        tokio.block_on(host.deploy(component, work::PATTERN))?;
+        let (host, bare) = (Host::start_with(program, config)?, Bare::start()?);
+        tokio.block_on(host.deploy(component, work::PATTERN, reuse))?;
         let path = format!("/topics/{}", work::TOPIC);
         let publish = Load::new(host.ingress, &path, StatusCode::ACCEPTED)?;
         let wait = Load::new(host.ingress, &format!("{path}?wait=settled"), StatusCode::OK)?;
@@ -80,12 +113,17 @@ impl Servers {
     }
 
     /// Until the last answer and the last acknowledgement.
-    fn hosted(&self, load: &Arc<Load>, connections: usize, events: usize) -> Result<Duration> {
+    pub(crate) fn hosted(&self, load: &Arc<Load>, connections: usize, events: usize) -> Result<Duration> {
         self.tokio.block_on(async {
             let before = self.host.acked().await?;
             let began = load.run(connections, events).await?;
             self.host.wait_until_acked(before + events).await?;
             Ok(began.elapsed())
         })
+    }
+
+    /// How long each of so many requests waited that were due at a pace, per second.
+    pub(crate) fn paced(&self, load: &Arc<Load>, connections: usize, due: (f64, usize)) -> Result<Vec<Duration>> {
+        self.tokio.block_on(load.paced(connections, due))
     }
 }

@@ -120,10 +120,8 @@ fn rate_row(text: &mut String, Line { subject, limit, ratio }: &Line) {
 fn other_row(text: &mut String, Line { subject, limit, ratio }: &Line) {
     let told = |figure: &Figure| match figure.unit {
         Unit::Rate => format!("{} events/s", spread(&figure.figure)),
-        Unit::Mebibytes => {
-            let Summary { median, min, max } = figure.figure;
-            format!("{median:.1} ({min:.1}–{max:.1}) MiB")
-        }
+        Unit::Mebibytes => format!("{} MiB", tenths(&figure.figure)),
+        Unit::Kibibytes => format!("{} KiB", tenths(&figure.figure)),
         Unit::Microseconds => format!("{} µs", spread(&figure.figure)),
         Unit::Arrived => format!("{} of {}", spread(&figure.figure), figure.events),
     };
@@ -148,6 +146,10 @@ fn figure(measured: &Measured) -> Result<Figure> {
 
 fn spread(summary: &Summary) -> String {
     format!("{} ({}–{})", grouped(summary.median), grouped(summary.min), grouped(summary.max))
+}
+
+fn tenths(Summary { median, min, max }: &Summary) -> String {
+    format!("{median:.1} ({min:.1}–{max:.1})")
 }
 
 /// A whole number with a comma between thousands.

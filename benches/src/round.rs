@@ -17,6 +17,8 @@ pub(crate) enum Unit {
     Rate,
     /// Memory.
     Mebibytes,
+    /// Memory, of what takes little.
+    Kibibytes,
     /// Time.
     Microseconds,
     /// Events of a round that came to their end.

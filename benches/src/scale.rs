@@ -20,6 +20,14 @@ pub(crate) struct Scale {
     pub(crate) one: usize,
     /// Over HTTP, one connection, where nothing is handled.
     pub(crate) one_bare: usize,
+    /// How long requests come at a pace.
+    pub(crate) paced: Duration,
+    /// Swaps of a handler under load.
+    pub(crate) swaps: usize,
+    /// Handlers that share a component, idle.
+    pub(crate) idle: usize,
+    /// Handlers with a component of their own, idle.
+    pub(crate) idle_own: usize,
     /// Published past many remote nodes.
     pub(crate) routed: usize,
     /// Committed to a disk; fewer where publishers are few.
@@ -42,6 +50,10 @@ impl Scale {
         many_bare: 80_000,
         one: 10_000,
         one_bare: 10_000,
+        paced: Duration::from_secs(2),
+        swaps: 200,
+        idle: 10_000,
+        idle_own: 100,
         routed: 100_000,
         durable: 4_000,
         go_micro_rounds: 5,
@@ -57,6 +69,10 @@ impl Scale {
         many_bare: 4_000,
         one: 500,
         one_bare: 1_000,
+        paced: Duration::from_millis(200),
+        swaps: 10,
+        idle: 500,
+        idle_own: 5,
         routed: 2_000,
         durable: 500,
         go_micro_rounds: 1,

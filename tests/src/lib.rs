@@ -15,6 +15,7 @@ pub mod gomicro;
 pub mod host;
 pub mod namespace;
 pub mod raw;
+pub mod sample;
 
 use std::path::{Path, PathBuf};
 

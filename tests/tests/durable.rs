@@ -3,13 +3,13 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hostel_api::client::{DeadLetterQuery, Publication};
 use hostel_api::manifest::Manifest;
 use hostel_api::view::{MessageView, SettlementOutcome, SubscriptionView};
 use hostel_tests::host::{Host, PATIENCE, publication, serve};
-use hostel_tests::sample;
+use hostel_tests::{sample, times};
 
 /// Has the scribe do these lines; says what it logged.
 async fn told(host: &Host, lines: &[&str]) -> Vec<String> {
@@ -108,6 +108,38 @@ async fn what_waits_is_kept_and_what_was_acked_early_is_not_done_again() {
     let host = Host::start_in(host.kill().await, "").await;
     until(&host, "done", |one| one.acked == 20).await;
     assert_eq!(told(&host, &["increment notes early 0", "increment notes waited 0"]).await, ["1", "20"]);
+}
+
+/// The host is killed at many moments of an undeployment. Whenever that is, the next one has the handler whole with what
+/// waits for it, or nothing of it.
+#[tokio::test]
+async fn an_undeployment_is_done_whole_or_not_at_all_whenever_the_host_dies() {
+    let mut host = Host::start().await;
+    for round in 0..times(6, 60) {
+        host.deploy(&sample("rust/scribe"), |_| ()).await;
+        host.client.pause("scribe").await.expect("paused");
+        for _ in 0..5 {
+            host.client.publish(&publication("scribe.do", "ack")).await.expect("published");
+        }
+        until(&host, "waiting", |one| one.waiting == 5).await;
+        let undeploying = tokio::spawn({
+            let client = host.client.clone();
+            async move { client.undeploy("scribe").await }
+        });
+        tokio::time::sleep(Duration::from_micros(300 * round)).await;
+        host = Host::start_in(host.kill().await, "").await;
+        // Whether it was answered does not matter here.
+        let _ = undeploying.await;
+        let (handlers, subscriptions) = (host.client.handlers().await, host.client.subscriptions().await);
+        let (handlers, subscriptions) = (handlers.expect("listed"), subscriptions.expect("listed"));
+        match handlers.len() {
+            0 => assert!(subscriptions.is_empty(), "{subscriptions:?}"),
+            _ => until(&host, "waiting still", |one| one.waiting == 5 && !one.absent).await,
+        }
+        if !handlers.is_empty() {
+            host.client.undeploy("scribe").await.expect("undeployed");
+        }
+    }
 }
 
 #[tokio::test]

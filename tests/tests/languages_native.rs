@@ -1,67 +1,10 @@
 //! The sample handlers in Go and C in a whole host. A language whose tools are missing made no component: its tests say
 //! so and check nothing.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
-use std::path::Path;
-
-use hostel_api::client::{Item, Publication};
 use hostel_api::manifest::Manifest;
-use hostel_api::view::{EventView, SettlementOutcome, SettlementView};
-use hostel_tests::host::{Host, PATIENCE, publication};
-use hostel_tests::{namespace, sample};
-
-/// A host with a sample deployed as its manifest says; `None`, after saying so, when the sample was not built.
-async fn deployed(test: &str, name: &str) -> Option<Host> {
-    let manifest = sample(name);
-    let text = std::fs::read_to_string(&manifest).expect("a manifest");
-    let component = Manifest::from_toml(&text, "handler.toml").expect("a good manifest").component;
-    let component = manifest.parent().unwrap_or(Path::new("")).join(component);
-    if !component.is_file() {
-        namespace::skip(test, &format!("`{name}` was not built; `cargo xtask guests` says what is missing for it"));
-        return None;
-    }
-    let host = Host::start().await;
-    host.deploy(&manifest, |_| ()).await;
-    Some(host)
-}
-
-/// Publishes, waits, and says how it went for the one subscription that hears it.
-async fn handled(host: &Host, publication: &Publication) -> (String, SettlementView) {
-    let settled = host.client.publish_and_wait(publication, PATIENCE).await.expect("published");
-    let [only] = &settled.subscriptions[..] else { panic!("one subscription hears it: {settled:?}") };
-    (settled.id.clone(), only.clone())
-}
-
-/// Publishes what is rejected at once, and says why.
-async fn rejected(host: &Host, topic: &str, body: impl Into<Vec<u8>>) -> String {
-    let (_, only) = handled(host, &publication(topic, body)).await;
-    assert_eq!((only.outcome, only.attempts), (SettlementOutcome::DeadLetter, 1), "{only:?}");
-    only.reason.expect("a dead letter says why")
-}
-
-async fn says_hello(test: &str, name: &str) {
-    let Some(host) = deployed(test, name).await else { return };
-    let (id, only) = handled(&host, &publication("greetings.sent.today", vec![0xff, 0, 1])).await;
-    assert_eq!((only.outcome, only.attempts), (SettlementOutcome::Ack, 1), "{only:?}");
-    let [line] = &only.log[..] else { panic!("one line: {only:?}") };
-    assert_eq!(line.text, format!("hello, event {id} on greetings.sent.today, attempt 1, with 3 bytes"));
-    assert_eq!((line.level.as_str(), line.source.as_str()), ("info", "logging"));
-}
-
-/// The next event that a tail shows.
-macro_rules! next {
-    ($tail:expr) => {
-        match tokio::time::timeout(PATIENCE, $tail.next()).await.expect("in time") {
-            Some(Ok(Item::Seen(event))) => event,
-            other => panic!("{other:?}"),
-        }
-    };
-}
-
-fn header<'a>(event: &'a EventView, name: &str) -> Option<&'a str> {
-    event.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-}
+use hostel_tests::host::publication;
+use hostel_tests::sample::{acked, deployed, header, rejected, says_hello};
+use hostel_tests::{next, sample};
 
 #[tokio::test]
 async fn hello_in_go_logs_and_acknowledges_any_body() {
@@ -78,17 +21,16 @@ async fn an_order_becomes_a_receipt_in_go() {
     let Some(host) = deployed("an_order_becomes_a_receipt_in_go", "go/render-template").await else { return };
     let mut rendered = host.client.tail("receipts.>").await.expect("tailed");
     let order = r#"{"number":"o-7","customer":"Ada <&> Co","items":[{"name":"pen","count":3,"cents":150}]}"#;
-    let (id, only) = handled(&host, &publication("orders.paid", order)).await;
-    assert_eq!((only.outcome, only.attempts), (SettlementOutcome::Ack, 1), "{only:?}");
+    let (settled, _) = acked(&host, &publication("orders.paid", order)).await;
     let receipt = next!(rendered);
-    assert_eq!((receipt.topic.as_str(), &receipt.id), ("receipts.rendered", &format!("receipt-{id}")));
+    assert_eq!((receipt.topic.as_str(), &receipt.id), ("receipts.rendered", &format!("receipt-{}", settled.id)));
     assert_eq!(header(&receipt, "Content-Type"), Some("text/html; charset=utf-8"));
     let page = receipt.body.as_deref().expect("text");
     assert!(page.contains("Ada &lt;&amp;&gt; Co") && page.contains("<th>4.50</th>"), "{page}");
 
-    let reason = rejected(&host, "orders.paid", r#"{"number":"o-8","items":[]}"#).await;
+    let reason = rejected(&host, &publication("orders.paid", r#"{"number":"o-8","items":[]}"#)).await;
     assert_eq!(reason, "`customer` is missing\n`items` has 0 entries, not 1 to 1000");
-    let reason = rejected(&host, "orders.paid", "{").await;
+    let reason = rejected(&host, &publication("orders.paid", "{")).await;
     assert!(reason.starts_with("the body is not the JSON that is expected: "), "{reason}");
 }
 
@@ -99,16 +41,15 @@ async fn a_picture_is_resized_in_c() {
     // Half a megabyte in one colour: the mean of it is that colour, and a text.
     let mut picture = b"P5 1024 512 255\n".to_vec();
     picture.resize(picture.len() + 1024 * 512, b'x');
-    let (id, only) = handled(&host, &publication("images.uploaded", picture)).await;
-    assert_eq!((only.outcome, only.attempts), (SettlementOutcome::Ack, 1), "{only:?}");
+    let (settled, only) = acked(&host, &publication("images.uploaded", picture)).await;
     assert_eq!(only.log[0].text, "resized 1024x512 to 320x160");
     let event = next!(resized);
-    assert_eq!(event.id, format!("resized-{id}"));
+    assert_eq!(event.id, format!("resized-{}", settled.id));
     assert_eq!(header(&event, "Content-Type"), Some("image/x-portable-graymap"));
     assert_eq!(header(&event, "Original-Size"), Some("1024x512"));
     assert_eq!(event.body, Some(format!("P5 320 160 255\n{}", "x".repeat(320 * 160))));
 
-    let reason = rejected(&host, "images.uploaded", "GIF89a").await;
+    let reason = rejected(&host, &publication("images.uploaded", "GIF89a")).await;
     assert_eq!(reason, "the body is no binary PGM or PPM picture: it does not begin with P5 or P6");
 }
 

@@ -71,7 +71,7 @@ async fn the_order_survives_a_restart() {
     let (_, data) = host.stop().await;
 
     let host = Host::start_in(data, "").await;
-    host.deploy(&sample("rust/scribe"), by_customer).await;
+    host.client.resume("scribe").await.expect("resumed");
     assert_in_order(&host).await;
 }
 

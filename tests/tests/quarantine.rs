@@ -131,3 +131,23 @@ async fn a_host_that_ends_does_not_wait_for_what_is_paused() {
     host.stop().await;
     assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn what_is_paused_stays_paused_when_the_host_is_started_again() {
+    let host = Host::start().await;
+    host.deploy(&sample("rust/hello"), guarded("1.0.0")).await;
+    host.client.pause("worker").await.expect("paused");
+    publish(&host, "hi", 2).await;
+    let before = host.until(|one| one.waiting == 2).await.pause.expect("paused");
+
+    let (_, data) = host.stop().await;
+    let host = Host::start_in(data, "").await;
+    let after = host.until(|one| one.waiting == 2).await.pause.expect("still paused");
+    assert_eq!((after.by, after.since, after.reason), (before.by, before.since, before.reason));
+    host.client.resume("worker").await.expect("resumed");
+    host.until(|one| one.acked == 2).await;
+
+    // What was resumed stays so, too, also after a crash.
+    let host = Host::start_in(host.kill().await, "").await;
+    assert_eq!(host.until(|_| true).await.pause, None);
+}

@@ -1,12 +1,13 @@
 //! Every sample handler in a whole host: what its page promises, seen from outside.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
-use hostel_api::client::{Item, Publication};
+use hostel_api::client::Publication;
 use hostel_api::manifest::Manifest;
-use hostel_api::view::{DeadLetterView, EventView, SettledView, SettlementOutcome, SettlementView};
-use hostel_tests::host::{Host, PATIENCE, publication};
-use hostel_tests::{cli, raw, sample};
+use hostel_api::view::{DeadLetterView, SettlementOutcome};
+use hostel_tests::host::{Host, publication};
+use hostel_tests::sample::{acked, handled, header};
+use hostel_tests::{cli, next, raw, sample};
 
 /// Shared by the router and whoever signs. In no other text, so that it is noticed wherever it appears.
 const SECRET: &str = "kept by the tests alone";
@@ -17,20 +18,6 @@ async fn deployed(name: &str) -> Host {
     let handler = host.deploy(&sample(&format!("rust/{name}")), |_| ()).await;
     assert_eq!((handler.name.as_str(), handler.world.as_str()), (name, "hostel:handler/handler@0.1.0"));
     host
-}
-
-/// Publishes, waits, and says how it went for the one subscription that hears it.
-async fn handled(host: &Host, publication: &Publication) -> (SettledView, SettlementView) {
-    let settled = host.client.publish_and_wait(publication, PATIENCE).await.expect("published");
-    let [only] = &settled.subscriptions[..] else { panic!("one subscription hears it: {settled:?}") };
-    let only = only.clone();
-    (settled, only)
-}
-
-async fn assert_acked(host: &Host, publication: &Publication) -> (SettledView, SettlementView) {
-    let (settled, only) = handled(host, publication).await;
-    assert_eq!((only.outcome, only.attempts), (SettlementOutcome::Ack, 1), "{only:?}");
-    (settled, only)
 }
 
 /// Publishes what is rejected at once, and says what is kept of it.
@@ -44,24 +31,10 @@ async fn assert_rejected(host: &Host, publication: &Publication) -> DeadLetterVi
     letter
 }
 
-/// The next event that a tail shows.
-macro_rules! next {
-    ($tail:expr) => {
-        match tokio::time::timeout(PATIENCE, $tail.next()).await.expect("in time") {
-            Some(Ok(Item::Seen(event))) => event,
-            other => panic!("{other:?}"),
-        }
-    };
-}
-
-fn header<'a>(event: &'a EventView, name: &str) -> Option<&'a str> {
-    event.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-}
-
 #[tokio::test]
 async fn hello_logs_and_acknowledges_any_body() {
     let host = deployed("hello").await;
-    let (settled, hello) = assert_acked(&host, &publication("greetings.sent.today", vec![0xff, 0, 1])).await;
+    let (settled, hello) = acked(&host, &publication("greetings.sent.today", vec![0xff, 0, 1])).await;
     let [line] = &hello.log[..] else { panic!("one line: {hello:?}") };
     assert_eq!(line.text, format!("hello, event {} on greetings.sent.today, attempt 1, with 3 bytes", settled.id));
     assert_eq!((line.level.as_str(), line.source.as_str()), ("info", "logging"));
@@ -73,7 +46,7 @@ async fn a_good_student_registration_is_welcomed() {
     let mut welcomed = host.client.tail("students.welcomed").await.expect("tailed");
     let body = r#"{"name":" Ada Lovelace ","email":"ada@example.org","course":"CS-101","extra":true}"#;
     let registration = Publication { id: Some("r-1".to_owned()), ..publication("students.registered", body) };
-    let (_, registered) = assert_acked(&host, &registration).await;
+    let (_, registered) = acked(&host, &registration).await;
     let texts: Vec<&str> = registered.log.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(texts, ["registered a student for CS-101"], "the log does not tell who it was");
 
@@ -110,10 +83,10 @@ async fn an_order_is_counted_and_a_bad_one_is_not() {
     let host = deployed("order-totals").await;
     let mut changed = host.client.tail("totals.changed").await.expect("tailed");
     let order = |body: &str| publication("orders.created", body);
-    let (settled, _) = assert_acked(&host, &order(r#"{"customer":"ada","cents":250}"#)).await;
+    let (settled, _) = acked(&host, &order(r#"{"customer":"ada","cents":250}"#)).await;
     assert_rejected(&host, &order(r#"{"customer":" ","cents":1}"#)).await;
     assert_rejected(&host, &order(r#"{"customer":"ada"}"#)).await;
-    assert_acked(&host, &order(r#"{"customer":"ada","cents":50}"#)).await;
+    acked(&host, &order(r#"{"customer":"ada","cents":50}"#)).await;
     let first = next!(changed);
     assert_eq!(first.id, format!("total-{}", settled.id));
     assert_eq!(first.body.as_deref(), Some(r#"{"customer":"ada","orders":1,"cents":250}"#));
@@ -154,14 +127,14 @@ const FORKED_SIGNATURE: &str = "5a0f543bf46491b615b3d6df97e1134ad26e81b70eafb1ca
 async fn a_signed_webhook_is_routed_to_the_topic_of_what_happened() {
     let host = router().await;
     let mut routed = host.client.tail("webhooks.>").await.expect("tailed");
-    let (settled, _) = assert_acked(&host, &webhook("pull_request", OPENED, OPENED_SIGNATURE)).await;
+    let (settled, _) = acked(&host, &webhook("pull_request", OPENED, OPENED_SIGNATURE)).await;
     let event = next!(routed);
     assert_eq!((event.topic.as_str(), event.body.as_deref()), ("webhooks.pull_request.opened", Some(OPENED)));
     assert_eq!(event.id, format!("webhook-{}", settled.id));
     assert_eq!(header(&event, "X-GitHub-Delivery"), Some("72d3162e"));
     assert_eq!(header(&event, "X-Hub-Signature-256"), None);
 
-    assert_acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
+    acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
     assert_eq!(next!(routed).topic, "webhooks.push");
 }
 
@@ -179,14 +152,14 @@ async fn a_webhook_with_a_bad_signature_or_type_is_rejected() {
     check(&publication("webhooks-in.github", PUSHED), "header X-Hub-Signature-256 is missing").await;
 
     // Had one of them been routed, it would come before this one.
-    assert_acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
+    acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
     assert_eq!(next!(routed).body.as_deref(), Some(PUSHED));
 }
 
 #[tokio::test]
 async fn the_secret_of_a_config_is_never_told() {
     let host = router().await;
-    assert_acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
+    acked(&host, &webhook("push", PUSHED, PUSHED_SIGNATURE)).await;
     let letter = assert_rejected(&host, &webhook("push", OPENED, PUSHED_SIGNATURE)).await;
 
     let mut told = Vec::new();
@@ -234,7 +207,7 @@ async fn the_secret_is_not_told_when_its_manifest_is_refused() {
 #[tokio::test]
 async fn hostile_behaves_when_told_to_and_misbehaves_when_told_to() {
     let host = deployed("hostile").await;
-    assert_acked(&host, &publication("hostile.do", "ok")).await;
+    acked(&host, &publication("hostile.do", "ok")).await;
     let by_header =
         Publication { headers: vec![("Behaviour".to_owned(), "reject".to_owned())], ..publication("hostile.do", "ok") };
     let letter = assert_rejected(&host, &by_header).await;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::guests::{Built, Language};
 use crate::process::{self, cargo, command};
 use crate::{guests, repository, setup};
 
@@ -26,10 +27,22 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let guests = guests::build(&setup::run()?)?;
     let hello = guests.get("hello").context("there is no sample handler `hello`")?;
+    for language in Language::OTHERS {
+        if let Built::Skipped(reason) = guests::build_other(language)? {
+            println!("SKIPPED: handlers in {}: {reason}", language.name());
+        }
+    }
     process::run(cargo().args(["build", "--release", "--locked", "-p", "hostel-server", "-p", "hostel-benches"]))?;
     let built = repository::target().join("release");
     let mut bench = command(built.join("bench"));
-    bench.arg("run").arg("--hostel").arg(built.join("hostel")).arg("--component").arg(hello);
+    bench
+        .arg("run")
+        .arg("--hostel")
+        .arg(built.join("hostel"))
+        .arg("--component")
+        .arg(hello)
+        .arg("--guests")
+        .arg(repository::guests());
     if options.quick {
         bench.arg("--quick");
     }

@@ -22,6 +22,7 @@ mod javascript;
 mod python;
 mod rust;
 
+pub(crate) use self::python::check as check_python;
 pub(crate) use self::rust::{build, build_host};
 
 /// A handler's name and its component.

@@ -38,6 +38,8 @@ enum Chore {
     Bench(bench::Options),
     /// Sets up, builds and runs every test, and says what was skipped and why.
     Test(test::Options),
+    /// Asks a running host for all that the API's document says, and more, with schemathesis; a part of `test`.
+    Conformance(test::conformance::Options),
     /// Writes the digest of each new WIT package into `wit/frozen.lock`.
     FreezeWit(FreezeWit),
 }
@@ -66,6 +68,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Demo(options) => demo::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Test(options) => test::run(&options),
+        Chore::Conformance(options) => test::conformance::alone(&options).map(|()| ExitCode::SUCCESS),
         Chore::FreezeWit(FreezeWit { unreleased }) => {
             let mode = if unreleased { freeze::Mode::Overwrite } else { freeze::Mode::AddOnly };
             freeze::run(mode).map(|()| ExitCode::SUCCESS)

@@ -18,6 +18,7 @@ use crate::table;
 
 use count::Counts;
 
+pub(crate) mod conformance;
 mod count;
 
 /// The release that `deny.toml` is written for.
@@ -54,7 +55,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let host = build(&mut steps);
     languages(&mut steps);
     checks(&mut steps, options);
-    tests(&mut steps, options, host);
+    tests(&mut steps, options, host.clone());
+    document(&mut steps, options, host);
     dependencies(&mut steps, options);
     Ok(steps.report())
 }
@@ -251,6 +253,25 @@ fn tests(steps: &mut Steps, options: &Options, host: Option<PathBuf>) {
     steps.cargo_test(name, &mut command);
     if !options.long {
         println!("the tests that take minutes kept to their short form; `cargo xtask test --long` runs them whole");
+    }
+}
+
+/// Asks a running host for all that the API's document says, and more.
+fn document(steps: &mut Steps, options: &Options, host: Option<PathBuf>) {
+    const NAME: &str = "tests: API against its document";
+    let Some(host) = host else {
+        steps.skip(NAME, "the host or the guests were not built");
+        return;
+    };
+    if options.filter.is_some() {
+        steps.skip(NAME, "a filter was given");
+        return;
+    }
+    match conformance::obstacle() {
+        Some(obstacle) => steps.skip(NAME, obstacle),
+        None => {
+            steps.run(NAME, || conformance::run(&host, options.long));
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Stage {
         subscriber.subscribe(TO_ITSELF)?;
         subscriber.subscribe(OUT_OF_HOST)?;
         let host = Host::start_with(hostel, CONFIG)?;
-        tokio.block_on(host.deploy(component, INTO_HOST))?;
+        tokio.block_on(host.deploy(component, INTO_HOST, None))?;
         for topic in [TO_ITSELF, INTO_HOST] {
             subscriber.until_heard(topic)?;
         }

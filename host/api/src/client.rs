@@ -1,13 +1,19 @@
 //! A client of a host: every call of the admin API, and publishing and tailing through the ingress.
 //!
-//! HTTP/1.1 over plain TCP. Every call has a time limit; a followed stream has one for its beginning and one for
+//! HTTP/1.1, over TLS where a URL says `https`. Every call has a time limit; a followed stream has one for its beginning and one for
 //! silence. How bytes go over the wire is in `transport`, where a stream's messages become items in `follow`.
 
+mod batches;
 mod follow;
 mod peers;
 mod registry;
+mod replays;
+mod tenants;
+mod tls;
 mod transport;
+mod usage;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +22,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use self::follow::{Followed, Item};
+pub use self::replays::ReplayQuery;
+pub use self::tenants::{Force, Owner};
 pub use self::transport::ClientError;
-use self::transport::{Ask, Base, Transport, segment};
+use self::transport::{Ask, Base, Security, Transport, segment};
+pub use self::usage::UsageQuery;
 use crate::manifest::Manifest;
 use crate::sse::Message;
 use crate::view::{
@@ -98,14 +107,32 @@ impl Client {
     /// A client of the host at `target`. Connects only when something is asked.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] when a base URL is not `http://host:port`.
+    /// [`ClientError::Invalid`] when a base URL is not `http://host:port` or `https://host:port`.
     pub fn new(target: &Target) -> Result<Self, ClientError> {
-        Ok(Self {
-            transport: Transport::new(),
-            admin: Base::parse(&target.admin)?,
-            ingress: Base::parse(&target.ingress)?,
-            tenant: target.tenant.clone(),
-        })
+        Self::trusting(target, None)
+    }
+
+    /// The same, that believes hosts over TLS whose certificates the authorities in this PEM file vouch for, beside the
+    /// system's. A host's own certificate vouches for itself.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] as for [`new`](Self::new), and when the file has no certificates.
+    pub fn trusting(target: &Target, authorities: Option<&Path>) -> Result<Self, ClientError> {
+        let (admin, ingress) = (Base::parse(&target.admin)?, Base::parse(&target.ingress)?);
+        // Reading the system's authorities takes some milliseconds that a plain client need not wait for.
+        let security = match authorities {
+            None if !admin.is_secure() && !ingress.is_secure() => Security::Plain,
+            authorities => Security::Tls(authorities),
+        };
+        Ok(Self { transport: Transport::new(security)?, admin, ingress, tenant: target.tenant.clone() })
+    }
+
+    /// The same client, showing a token with every request.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] when no token can look like this.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        Ok(Self { transport: self.transport.with_token(token)?, ..self })
     }
 
     /// Whether the host is up and takes events.
@@ -114,6 +141,26 @@ impl Client {
     /// [`ClientError`]; a host that is not ready yet answers a problem or a status that says so.
     pub async fn ready(&self) -> Result<(), ClientError> {
         self.transport.text(Ask::new(Method::GET, self.admin.url("/readyz"))).await.map(drop)
+    }
+
+    /// Which version the host is of; `None` if it is one that does not say so.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn version(&self) -> Result<Option<String>, ClientError> {
+        #[derive(Deserialize)]
+        struct Document {
+            info: Info,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            version: String,
+        }
+        match self.transport.json::<Document>(Ask::new(Method::GET, self.admin.url("/v1/openapi.json"))).await {
+            Ok(document) => Ok(Some(document.info.version)),
+            Err(ClientError::Problem { problem, .. }) if problem.status == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Hands the host a component's bytes. `digest` is their SHA-256 in hexadecimal, with or without `sha256:`.

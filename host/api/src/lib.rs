@@ -6,12 +6,17 @@
 pub mod client;
 pub mod document;
 pub mod manifest;
+pub mod openapi;
 pub mod peer;
 pub mod problem;
 pub mod registry;
+pub mod route;
 pub mod sse;
 pub mod suggest;
+pub mod tenant;
 pub mod time;
+pub mod token;
 pub mod unit;
+pub mod usage;
 pub mod view;
 pub mod wire;

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{self, DocumentError};
 use crate::unit::{ByteSize, Span};
 
 /// A version of a handler as its author describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The handler's name in its tenant: `a-z 0-9 -`.
@@ -32,23 +33,35 @@ pub struct Manifest {
     /// Where it may send HTTP requests: scheme, host, port and the beginning of a path, after methods if not all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<String>,
+    /// The names of the tenant's secrets that `wasi:config/store` answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What it hears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<Subscription>,
+    /// How many events one instance may serve, one after the other; absent: each event has a fresh one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<NonZeroU32>,
     /// How much one invocation may use.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
     /// What `wasi:config/store` answers.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub config: Settings,
+    /// Its environment variables. The host's own are not among them.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub environment: Settings,
 }
 
 /// What a handler hears, and how it is delivered. What is absent is the host's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// Which topics.
     pub pattern: String,
+    /// The tenant whose topics they are, if it exports them; absent: the handler's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Whom it shares events with; absent: it gets each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
@@ -67,10 +80,13 @@ pub struct Subscription {
     /// When it is paused because its handler keeps failing.
     #[serde(default, skip_serializing_if = "Quarantine::is_empty")]
     pub quarantine: Quarantine,
+    /// Which events it begins with when it is new: `earliest`, `latest`, or those since a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
 }
 
 /// When a subscription is paused because its handler keeps failing. What is absent is the host's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quarantine {
     /// After this many faults without an ack between them; 0: never.
@@ -82,7 +98,7 @@ pub struct Quarantine {
 }
 
 /// What follows a failed attempt. What is absent is the host's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// How many attempts an event gets before it becomes a dead letter.
@@ -97,7 +113,7 @@ pub struct Retry {
 }
 
 /// How much one invocation may use. What is absent is the host's default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Linear memory.
@@ -106,16 +122,25 @@ pub struct Limits {
     /// Wall-clock time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Span>,
+    /// Of that, the time in which it computes and does not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_time: Option<Span>,
     /// Log lines that are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines: Option<u32>,
     /// Bytes of log text that are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<ByteSize>,
+    /// Events that it may publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_events: Option<u32>,
+    /// Bytes of those, headers and bodies together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_bytes: Option<ByteSize>,
 }
 
 /// Keys and values for the handler. `Debug` shows the keys only: values may be secrets.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Settings(pub BTreeMap<String, String>);
 
@@ -200,6 +225,7 @@ memory = "64MiB"
 deadline = "5s"
 log_lines = 100
 log_bytes = "16KiB"
+published_events = 10
 
 [config]
 key = "value"
@@ -220,8 +246,11 @@ key = "value"
 
     #[test]
     fn grants_are_read_and_survive_json() {
-        let text = FULL.replacen("publish =", "keyvalue = [\"totals\"]\nhttp = [\"https://a.example\"]\npublish =", 1);
+        let grants = "keyvalue = [\"totals\"]\nhttp = [\"https://a.example\"]\nsecrets = [\"KEY\"]\n\
+                      environment = { TZ = \"UTC\" }\npublish =";
+        let text = FULL.replacen("publish =", grants, 1);
         let manifest = Manifest::from_toml(&text, "handler.toml").unwrap();
+        assert_eq!((manifest.secrets[0].as_str(), manifest.environment.0["TZ"].as_str()), ("KEY", "UTC"));
         assert_eq!((manifest.keyvalue[0].as_str(), manifest.http[0].as_str()), ("totals", "https://a.example"));
         let json = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(Manifest::from_json(&json), Ok(manifest));
@@ -229,10 +258,11 @@ key = "value"
 
     #[test]
     fn order_and_quarantine_are_read_and_survive_json() {
-        let rules = "order_by = \"header:Customer\"\nquarantine = { faults = 3, window = \"10s\" }\nwindow =";
+        let rules = "order_by = \"header:Customer\"\nquarantine = { faults = 3, window = \"10s\" }\nstart = \"earliest\"\nwindow =";
         let manifest = Manifest::from_toml(&FULL.replacen("window =", rules, 1), "handler.toml").unwrap();
         let first = &manifest.subscriptions[0];
         assert_eq!(first.order_by.as_deref(), Some("header:Customer"));
+        assert_eq!(first.start.as_deref(), Some("earliest"));
         assert_eq!(first.quarantine, Quarantine { faults: Some(3), window: Some(Span(Duration::from_secs(10))) });
         let json = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(Manifest::from_json(&json), Ok(manifest));
@@ -268,7 +298,7 @@ key = "value"
             "queue =",
             "cue =",
             "`handler.toml` line 9: unknown key `cue` in `subscriptions[0]`; \
-             known are `pattern`, `queue`, `concurrency`, `window`, `order_by`, `retry` and `quarantine`",
+             known are `pattern`, `from`, `queue`, `concurrency`, `window`, `order_by`, `retry`, `quarantine` and `start`",
         );
         check(
             "backoff_limit =",
@@ -308,14 +338,14 @@ key = "value"
         check(
             "key = \"value\"",
             "key = 7",
-            "`handler.toml` line 24: key `config.key`: invalid type: integer `7`, expected a string",
+            "`handler.toml` line 25: key `config.key`: invalid type: integer `7`, expected a string",
         );
     }
 
     #[test]
     fn what_is_not_toml_is_refused_with_its_line() {
         check("\"hello\"", "hello\"", "`handler.toml` line 2: missing opening quote, expected `\"`");
-        check("[config]", "[config", "`handler.toml` line 23: unclosed table, expected `]`");
+        check("[config]", "[config", "`handler.toml` line 24: unclosed table, expected `]`");
         check("deadline =", "memory =", "`handler.toml` line 19: duplicate key");
     }
 

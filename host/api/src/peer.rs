@@ -1,9 +1,10 @@
 //! The peers of a host as its admin API shows them: nodes of others that get events from it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// All that a host knows of its peers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeersView {
     /// The nodes that get events.
     pub items: Vec<PeerView>,
@@ -16,7 +17,7 @@ pub struct PeersView {
 }
 
 /// One node of another process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerView {
     /// Its id.
     pub node: String,
@@ -45,7 +46,7 @@ pub struct PeerView {
 }
 
 /// A queue group without nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrphanView {
     /// Its subscription.
     pub subscription: String,

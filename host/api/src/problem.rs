@@ -6,13 +6,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong with a request, as the API answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:hostel:error:` and the code.
     #[serde(rename = "type")]
@@ -187,6 +188,44 @@ codes! {
         "look at the host's own log around this time, and report what you find there";
     LogDamaged, "E0041", 500, "log damaged",
         "copy the data directory away before anything else, then restore it from a backup";
+    ReplayUnderWay, "E0042", 409, "replay under way",
+        "wait until it is over, or end it with `hostel replay --end`";
+    NothingKept, "E0043", 422, "broker keeps nothing to replay",
+        "let the host keep events: leave out `broker.use = \"memory\"` of its config, or write \"durable\"";
+    Unauthorized, "E0046", 401, "no token that holds",
+        "give a token with `--token-file` or `HOSTEL_TOKEN`; the operator's first one is in the host's data directory";
+    Forbidden, "E0047", 403, "token may not do this",
+        "use a token with the scope that the error names, or ask an admin of the tenant for one";
+    TenantNotEmpty, "E0048", 409, "tenant still has handlers",
+        "undeploy them first, or delete the tenant with all it has: `hostel tenants delete --force`";
+    TenantOfConfig, "E0049", 409, "tenant is set in the host's config",
+        "change it in `hostel.toml` and restart the host";
+    LimitReached, "E0050", 409, "limit reached",
+        "remove one that is not needed any more, or ask the operator to raise the limit";
+    NotExported, "E0051", 422, "topics not exported to this tenant",
+        "ask the operator to add the topics to `exports` of the tenant that they belong to";
+    QuotaExceeded, "E0056", 429, "quota used up",
+        "send again after `Retry-After`, or ask the operator for a larger quota";
+    ToolMissing, "E0060", 500, "tool for building is missing",
+        "install what the error names";
+    BuildFailed, "E0061", 500, "handler does not build",
+        "cure what the language's own tools say above, and build again";
+    NoProject, "E0062", 500, "no project that can be built",
+        "go to a folder that `hostel new` made, or name one";
+    FolderTaken, "E0063", 500, "folder is taken",
+        "choose another name or another folder";
+    MalformedCloudEvent, "E0066", 400, "malformed CloudEvent",
+        "correct the attribute that the error names; the rules are those of CloudEvents 1.0";
+    UnknownEventFormat, "E0067", 415, "unknown format of CloudEvents",
+        "send `application/cloudevents+json` in UTF-8, or binary mode";
+    BatchInPart, "E0068", 503, "batch published in part",
+        "send it again from the index that the error names, or whole: the durable broker knows the events that it has";
+    TooMuchAsked, "E0070", 422, "too much asked for at once",
+        "ask for less time, one handler, or days and not hours";
+    NoSecret, "E0076", 422, "no such secret",
+        "ask the operator to add it to `[secrets]` of the host's config, or leave it out of the manifest";
+    SecretUnusable, "E0077", 500, "secret cannot be read",
+        "cure the file or variable that the error names; the value is text in UTF-8 of at most 64 KiB";
 }
 
 impl fmt::Display for Code {

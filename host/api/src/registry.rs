@@ -5,38 +5,45 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Names and values that a service, node or endpoint says of itself.
 pub type MetadataView = BTreeMap<String, String>;
 
 /// Nodes that do the same thing under one name and version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ServiceView {
     /// Such as `micro.http.broker`.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub name: String,
     /// A version, or in the broker's case the queue's name.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub version: String,
     /// Of the service as a whole.
     #[serde(deserialize_with = "or_null", serialize_with = "map_or_null")]
+    #[schemars(with = "Option<MetadataView>")]
     pub metadata: MetadataView,
     /// What it answers to.
     #[serde(deserialize_with = "or_null", serialize_with = "list_or_null")]
+    #[schemars(with = "Option<Vec<EndpointView>>")]
     pub endpoints: Vec<EndpointView>,
     /// Who offers it.
     #[serde(deserialize_with = "or_null", serialize_with = "list_or_null")]
+    #[schemars(with = "Option<Vec<NodeView>>")]
     pub nodes: Vec<NodeView>,
 }
 
 /// Something that a service answers to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EndpointView {
     /// Such as `Greeter.Hello`.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub name: String,
     /// What it takes, where its owner says.
     pub request: Option<ValueView>,
@@ -44,41 +51,48 @@ pub struct EndpointView {
     pub response: Option<ValueView>,
     /// Of this endpoint.
     #[serde(deserialize_with = "or_null", serialize_with = "map_or_null")]
+    #[schemars(with = "Option<MetadataView>")]
     pub metadata: MetadataView,
 }
 
 /// The shape of what an endpoint takes or answers, in its owner's words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ValueView {
     /// Such as `name`.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub name: String,
     /// Such as `string`.
     #[serde(rename = "type", deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub kind: String,
     /// Its parts.
     #[serde(deserialize_with = "or_null", serialize_with = "list_or_null")]
-    pub values: Vec<Self>,
+    #[schemars(with = "Option<Vec<ValueView>>")]
+    pub values: Vec<ValueView>,
 }
 
 /// One process that offers a service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NodeView {
     /// Unique within its service.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub id: String,
     /// `host:port`.
     #[serde(deserialize_with = "or_null")]
+    #[schemars(with = "Option<String>")]
     pub address: String,
     /// Of this node.
     #[serde(deserialize_with = "or_null", serialize_with = "map_or_null")]
+    #[schemars(with = "Option<MetadataView>")]
     pub metadata: MetadataView,
 }
 
 /// Every version of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionsView {
     /// One for each version.
     pub items: Vec<ServiceView>,
@@ -87,7 +101,7 @@ pub struct VersionsView {
 }
 
 /// The host could not ask its registry, and answered what that had said before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaleView {
     /// When the registry said so.
     pub asked_at: String,
@@ -96,7 +110,7 @@ pub struct StaleView {
 }
 
 /// What became of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceChangeView {
     /// Whether it came, changed or went.
     pub action: ServiceAction,
@@ -105,7 +119,7 @@ pub struct ServiceChangeView {
 }
 
 /// Whether a service came, changed or went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceAction {
     /// It came.
@@ -135,7 +149,7 @@ impl ServiceAction {
 }
 
 /// Changes that a watcher missed because it read too slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostChangesView {
     /// How many.
     pub changes: u64,

@@ -24,11 +24,15 @@ pub fn past(text: &str, now: u64) -> Result<u64, TimeError> {
     let millis = |span: Duration| u64::try_from(span.as_millis()).ok();
     match text.parse::<Span>() {
         Ok(span) => Ok(now.saturating_sub(millis(span.0).ok_or_else(error)?)),
-        Err(_) => {
-            let time = humantime::parse_rfc3339(text).map_err(|_| error())?;
-            time.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(millis).ok_or_else(error)
-        }
+        Err(_) => point(text).ok_or_else(error),
     }
+}
+
+/// Reads a point in time: RFC 3339 in UTC. Milliseconds since the Unix epoch; `None` when it is none, or before 1970.
+#[must_use]
+pub fn point(text: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(time.as_millis()).ok()
 }
 
 /// A text that is no point in time.
@@ -51,6 +55,7 @@ mod tests {
     fn a_time_in_the_past_is_a_point_or_a_length() {
         let now = 1_700_000_000_123;
         assert_eq!(past("2023-11-14T22:13:20.123Z", 0), Ok(now));
+        assert_eq!((point("2023-11-14T22:13:20.123Z"), point("1h")), (Some(now), None));
         assert_eq!(past("1h", now), Ok(now - 3_600_000));
         assert_eq!(past("100000d", now), Ok(0));
         let error = past("yesterday", now).unwrap_err().to_string();

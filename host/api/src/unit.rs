@@ -1,10 +1,12 @@
 //! Sizes and lengths of time as people write them: `64MiB`, `5s`. A bare number is refused, for nobody can tell
 //! whether it means bytes or megabytes, seconds or milliseconds.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -80,7 +82,22 @@ impl fmt::Display for Span {
 }
 
 macro_rules! as_text {
-    ($type:ident, $expected:literal, $example:literal) => {
+    ($type:ident, $expected:literal, $example:literal, $pattern:literal) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "description": concat!($expected, " with its unit, such as `", $example, "`"),
+                    "pattern": $pattern,
+                    "examples": [$example],
+                })
+            }
+        }
+
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -110,8 +127,9 @@ macro_rules! as_text {
     };
 }
 
-as_text!(ByteSize, "a size", "64MiB");
-as_text!(Span, "a duration", "5s");
+as_text!(ByteSize, "a size", "64MiB", "^ *[0-9]+ *([kKMGT]i?)?[bB] *$");
+// Whatever humantime reads; what it writes is among it.
+as_text!(Span, "a duration", "5s", "^[0-9]+ *[a-zA-Z]+( *[0-9]+ *[a-zA-Z]+)*$");
 
 #[cfg(test)]
 mod tests {

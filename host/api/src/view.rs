@@ -1,20 +1,25 @@
 //! What the admin API and the ingress answer: plain records as they stand in JSON. Times are RFC 3339 texts.
 
+use std::num::NonZeroU32;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::{Limits, Subscription};
 
 /// A list that comes whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ListOf{T}")]
 pub struct Items<T> {
     /// What is in it.
     pub items: Vec<T>,
 }
 
 /// A list that comes in parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// This part.
     pub items: Vec<T>,
@@ -23,7 +28,7 @@ pub struct Page<T> {
 }
 
 /// A component that the host keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ComponentView {
     /// `sha256:` and 64 hexadecimal digits.
     pub digest: String,
@@ -33,10 +38,22 @@ pub struct ComponentView {
     pub world: String,
     /// Whether the host had it before.
     pub known: bool,
+    /// What was done with it just now, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub took: Vec<StageView>,
+}
+
+/// A stage of a deployment that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageView {
+    /// Which: `check`, `compile` or `load`, `keep`, `init`, `switch`.
+    pub stage: String,
+    /// How long it took, in microseconds.
+    pub micros: u64,
 }
 
 /// A handler as the host runs it, defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandlerView {
     /// Its name in the tenant.
     pub name: String,
@@ -52,33 +69,62 @@ pub struct HandlerView {
     pub subscriptions: Vec<Subscription>,
     /// Patterns of the topics that it may publish on.
     pub publish: Vec<String>,
+    /// How many events one instance may serve; absent: each event has a fresh one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<NonZeroU32>,
     /// How much one invocation may use.
     pub limits: Limits,
     /// The keys of its config. Values may be secrets and are not told.
     pub config: Vec<String>,
+    /// The names of the secrets that it gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// How many of its calls were denied for want of a grant, since this version came or the host was started.
+    #[serde(default)]
+    pub denied: u64,
+    /// What it heard of other tenants and does not hear any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<EndedSubscription>,
     /// Why it does not run, though it was deployed before the host was started; `None`: it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Why what lies for it in the watched folder does not run; `None`: it does, or nothing lies there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// A subscription to topics of another tenant that was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndedSubscription {
+    /// Which topics.
+    pub pattern: String,
+    /// Whose.
+    pub from: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What became of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeployedView {
     /// The handler as it runs now.
     pub handler: HandlerView,
     /// `false` when this very component and manifest were deployed before.
     pub changed: bool,
+    /// What was done just now, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub took: Vec<StageView>,
 }
 
 /// What an undeployed handler left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiscardedView {
     /// Deliveries that waited for it and are now nobody's.
     pub discarded: u64,
 }
 
 /// A subscription and how it is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionView {
     /// Its name: `tenant/handler:pattern`.
     pub id: String,
@@ -112,7 +158,7 @@ pub struct SubscriptionView {
 }
 
 /// Why nothing of a subscription starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseView {
     /// Who paused it.
     pub by: PauseBy,
@@ -123,7 +169,7 @@ pub struct PauseView {
 }
 
 /// Who paused a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PauseBy {
     /// An operator.
@@ -132,8 +178,45 @@ pub enum PauseBy {
     Quarantine,
 }
 
+/// A replay that is not over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayView {
+    /// The subscription that gets it.
+    pub subscription: String,
+    /// Its handler.
+    pub handler: String,
+    /// Every event before this offset was looked at.
+    pub next: u64,
+    /// It ends before this offset.
+    pub end: u64,
+    /// Events of it that are not settled, of those before `next`.
+    pub unsettled: u64,
+}
+
+/// What became of many dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchView {
+    /// Those that it was done to, the oldest first.
+    pub done: Vec<DeadLetterSummary>,
+    /// Those that it could not be done to. They are kept.
+    pub failed: Vec<NotDoneView>,
+    /// What to ask for as `cursor` to go on; `None` when all have been looked at.
+    pub next: Option<String>,
+}
+
+/// Why something was not done to a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotDoneView {
+    /// Its id.
+    pub id: String,
+    /// The error's code.
+    pub code: String,
+    /// Why.
+    pub detail: String,
+}
+
 /// A dead letter in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterSummary {
     /// Its own id.
     pub id: String,
@@ -154,7 +237,7 @@ pub struct DeadLetterSummary {
 }
 
 /// A message to take the place of a dead letter's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageView {
     /// Names and values, in order.
@@ -184,7 +267,7 @@ impl MessageView {
 }
 
 /// A dead letter, whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterView {
     /// Its own id.
     pub id: String,
@@ -203,7 +286,7 @@ pub struct DeadLetterView {
 }
 
 /// One attempt to handle an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptView {
     /// Counted from 1.
     pub number: u32,
@@ -228,7 +311,7 @@ pub struct AttemptView {
 }
 
 /// A line that a handler logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLineView {
     /// When, to the millisecond.
     pub at: String,
@@ -251,7 +334,7 @@ pub struct LogLineView {
 }
 
 /// An event. Its body stands in exactly one of two fields.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// Its id.
     pub id: String,
@@ -268,7 +351,7 @@ pub struct EventView {
 }
 
 /// An event was published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishedView {
     /// Its id.
     pub id: String,
@@ -278,8 +361,15 @@ pub struct PublishedView {
     pub subscriptions: u64,
 }
 
+/// A batch of events was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishedBatchView {
+    /// Each, in the order of the batch.
+    pub events: Vec<PublishedView>,
+}
+
 /// An event was published and its publisher waited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettledView {
     /// Its id.
     pub id: String,
@@ -292,7 +382,7 @@ pub struct SettledView {
 }
 
 /// How an event went for one subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettlementView {
     /// Which.
     pub subscription: String,
@@ -311,7 +401,7 @@ pub struct SettlementView {
 }
 
 /// How an event ended for one subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SettlementOutcome {
     /// It was handled.
@@ -327,14 +417,14 @@ pub enum SettlementOutcome {
 }
 
 /// Log lines that a follower missed because it read too slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostLinesView {
     /// How many.
     pub lines: u64,
 }
 
 /// Events that a follower missed because it read too slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostEventsView {
     /// How many.
     pub events: u64,

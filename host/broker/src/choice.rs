@@ -65,8 +65,9 @@ impl Chooser {
                 list.push(member);
             }
         });
-        while let Some(queue) = members.first().map(|member| member.subscription().queue.clone()) {
-            let group: Vec<&Arc<M>> = members.extract_if(.., |member| member.subscription().queue == queue).collect();
+        while let Some(first) = members.first().copied() {
+            let group: Vec<&Arc<M>> =
+                members.extract_if(.., |member| member.subscription().shares_with(first.subscription())).collect();
             chosen.extend(self.pick(&group));
         }
         chosen

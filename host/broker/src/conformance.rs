@@ -11,6 +11,8 @@
     reason = "these are assertions, run by tests only"
 )]
 
+pub mod ownership;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +36,18 @@ use hostel_event::topic::Topic;
 #[derive(Default)]
 pub struct Collector {
     deliveries: Mutex<Vec<Delivery>>,
+    expired: Mutex<Vec<EventId>>,
 }
 
 impl Collector {
     /// What was delivered and not taken yet.
     pub fn take(&self) -> Vec<Delivery> {
         std::mem::take(&mut self.deliveries.lock())
+    }
+
+    /// The events of which it was told that they expired.
+    pub fn expired(&self) -> Vec<EventId> {
+        self.expired.lock().clone()
     }
 
     /// Lets taken deliveries wait again.
@@ -72,6 +80,10 @@ impl Sink for Collector {
         let before = deliveries.len();
         deliveries.retain(|delivery| delivery.subscription != *subscription);
         before - deliveries.len()
+    }
+
+    fn expired(&self, _: &SubscriptionId, event: &Arc<Event>) {
+        self.expired.lock().push(event.id.clone());
     }
 }
 
@@ -183,6 +195,10 @@ where
     nobody_gets_what_was_published_before(&make().await).await;
     a_queue_group_gets_each_event_once(&make().await).await;
     tenants_do_not_hear_one_another(&make().await).await;
+    ownership::an_importer_hears_what_another_tenant_publishes(&make().await).await;
+    ownership::what_an_importer_gives_up_is_its_own(&make().await).await;
+    ownership::queue_groups_of_two_owners_are_two_groups(&make().await).await;
+    ownership::a_pause_is_remembered_as_long_as_the_subscription(&make().await).await;
     a_full_window_refuses_the_event_for_everyone(&make().await).await;
     settling_makes_room(&make().await).await;
     order_is_kept_where_it_is_promised(&make().await).await;
@@ -230,6 +246,13 @@ pub async fn nobody_gets_what_was_published_before(broker: &dyn Broker) {
     let late = subscribed(broker, subscription("a", "a")).await;
     broker.publish(event("2", "a").into()).await.expect("room");
     assert_eq!(ids(&late.expect(1).await), ["2"]);
+}
+
+/// A subscription of `handler` of tenant `rival` to what tenant `acme` exports.
+#[must_use]
+pub fn imported(handler: &str, pattern: &str) -> Subscription {
+    let handler = HandlerName::new(handler).expect("a good name");
+    Subscription::imported(&tenant("rival"), &handler, &tenant("acme"), Pattern::new(pattern).expect("a good pattern"))
 }
 
 /// Of a queue group one member gets an event, and nobody in it is left idle.

@@ -42,9 +42,10 @@ use tokio_util::sync::CancellationToken;
 
 use hostel_event::id::Ids;
 use hostel_event::message::Event;
+use hostel_event::name::Tenant;
 use hostel_event::port::{
-    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, PublishError, Receipt, Replay, Sink, SubscribeError,
-    Unsubscribed,
+    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, Pause, PublishError, Receipt, Replay, Sink,
+    SubscribeError, Unsubscribed,
 };
 use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_log::batch::{self, Batch, Once, Published, Schedule, ScheduledOutcome};
@@ -130,6 +131,21 @@ pub(crate) struct Shared {
     changing: tokio::sync::Mutex<u32>,
 }
 
+/// A delivery that is settled without a handler.
+struct Quiet {
+    lane: Arc<Lane>,
+    load: Load,
+    why: Unwanted,
+}
+
+/// Why no handler gets an event.
+enum Unwanted {
+    /// It expired.
+    Expired(Arc<Event>),
+    /// Retention dropped it.
+    Gone,
+}
+
 /// A batch in line.
 struct Queued {
     answer: Answer,
@@ -163,10 +179,12 @@ impl Durable {
         let is_replay = |lane: &&Arc<Lane>| lane.progress.is_some() && !lane.has_ended();
         let replays =
             rebuilt.lanes.iter().filter(is_replay).map(|lane| (lane.id().clone(), Arc::clone(lane))).collect();
+        let is_live = |lane: &&Arc<Lane>| lane.progress.is_none() && !lane.has_ended();
+        let absent = rebuilt.lanes.iter().filter(is_live).map(|lane| (lane.id().clone(), Arc::clone(lane))).collect();
         let lanes = rebuilt.lanes.into_iter().map(|lane| (lane.number(), lane)).collect();
         let shared = Arc::new(Shared {
             chooser: Chooser::new(settings.choice, settings.seed),
-            table: RwLock::new(Table { lanes, replays, ..Table::default() }),
+            table: RwLock::new(Table { lanes, replays, absent, ..Table::default() }),
             topics,
             budget: Budget::new(settings.memory),
             line,
@@ -237,9 +255,7 @@ impl Durable {
     /// How many events a subscription has not settled, whether it is there or not; `None` if it is unknown.
     #[must_use]
     pub fn unsettled(&self, id: &SubscriptionId) -> Option<usize> {
-        let table = self.shared.table.read();
-        let mut subscriptions = table.lanes.values().filter(|lane| lane.progress.is_none() && !lane.has_ended());
-        subscriptions.find(|lane| lane.id() == id).map(|lane| lane.unsettled())
+        self.shared.table.read().lane_of(id).map(|lane| lane.unsettled())
     }
 
     /// The subscriptions that did not come back since the host was started. What waits for them is kept, and nothing is
@@ -247,10 +263,8 @@ impl Durable {
     #[must_use]
     pub fn orphans(&self) -> Vec<Orphan> {
         let table = self.shared.table.read();
-        let mut orphans: Vec<Orphan> = table
-            .orphans()
-            .map(|lane| Orphan { subscription: lane.id().clone(), unsettled: lane.unsettled() })
-            .collect();
+        let orphan = |lane: &Arc<Lane>| Orphan { subscription: lane.id().clone(), unsettled: lane.unsettled() };
+        let mut orphans: Vec<Orphan> = table.absent.values().map(orphan).collect();
         orphans.sort_by(|a, b| a.subscription.cmp(&b.subscription));
         orphans
     }
@@ -261,7 +275,7 @@ impl Durable {
     /// [`SubscribeError::Unknown`] when there is no orphan of this id, [`SubscribeError::Broker`] when the log failed.
     pub async fn drop_orphan(&self, id: &SubscriptionId) -> Result<usize, SubscribeError> {
         let _changing = self.shared.changing.lock().await;
-        let lane = self.shared.table.read().orphans().find(|lane| lane.id() == id).cloned();
+        let lane = self.shared.table.read().absent.get(id).cloned();
         let lane = lane.ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
         let unsettled = lane.unsettled();
         ending::forget(&self.shared, &lane).await.map_err(|error| subscribe_error(&error))?;
@@ -400,25 +414,43 @@ impl Shared {
     }
 
     /// Settles what no handler gets.
-    async fn settle_quietly(&self, settlements: Vec<(Arc<Lane>, Load)>) {
-        let queued: Vec<_> = settlements
-            .into_iter()
-            .map(|(lane, load)| {
-                let mut batch = Batch::new();
-                batch.settle(lane.number(), load.place.offset);
-                if load.has_history {
-                    batch.remove_delivery(lane.number(), load.place.offset);
-                }
-                (self.log.commit(batch, token::ACK), lane, load)
-            })
-            .collect();
-        for (commit, lane, load) in queued {
+    async fn settle_quietly(&self, settlements: Vec<Quiet>) {
+        let commit = |quiet: Quiet| {
+            let (number, offset) = (quiet.lane.number(), quiet.load.place.offset);
+            let mut batch = Batch::new();
+            batch.settle(number, offset);
+            if quiet.load.has_history {
+                batch.remove_delivery(number, offset);
+            }
+            (self.log.commit(batch, token::ACK), quiet)
+        };
+        let queued: Vec<_> = settlements.into_iter().map(commit).collect();
+        for (commit, Quiet { lane, load, why }) in queued {
             match commit.await {
-                Ok(_) | Err(CommitError::Conflict(_)) => self.finish(&lane, load.place.offset),
+                Ok(_) => {
+                    self.finish(&lane, load.place.offset);
+                    self.tell(&lane, &why);
+                }
+                Err(CommitError::Conflict(_)) => self.finish(&lane, load.place.offset),
                 Err(_) => {
                     lane.sleep(load.place.offset, queue::Attempts::AsBefore);
                     self.keeper.wake_later(self, (lane.number(), load.place.offset));
                 }
+            }
+        }
+    }
+
+    /// Counts what was settled without a handler, and tells who would have got it.
+    fn tell(&self, lane: &Lane, why: &Unwanted) {
+        match why {
+            Unwanted::Expired(event) => {
+                self.counts.expired.fetch_add(1, Ordering::Relaxed);
+                if let Some(sink) = lane.sink() {
+                    sink.expired(lane.id(), event);
+                }
+            }
+            Unwanted::Gone => {
+                self.counts.gone.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -467,6 +499,26 @@ impl Broker for Durable {
     fn unsubscribe(&self, id: &SubscriptionId) -> BoxFuture<'_, Result<Unsubscribed, SubscribeError>> {
         let id = id.clone();
         Box::pin(async move { ending::unsubscribe(&self.shared, &id).await })
+    }
+
+    fn stored(&self, tenant: &Tenant) -> Option<u64> {
+        retention::stored(&self.shared, tenant).ok()
+    }
+
+    fn absent(&self) -> Vec<Arc<Subscription>> {
+        let table = self.shared.table.read();
+        let mut absent: Vec<_> = table.absent.values().map(|lane| Arc::new(lane.document().outline())).collect();
+        absent.sort_by(|one, other| one.id.cmp(&other.id));
+        absent
+    }
+
+    fn keep_pause(&self, id: &SubscriptionId, pause: Option<Pause>) -> BoxFuture<'_, Result<(), SubscribeError>> {
+        let id = id.clone();
+        Box::pin(async move { self.shared.keep_pause(&id, pause).await })
+    }
+
+    fn kept_pause(&self, id: &SubscriptionId) -> Option<Pause> {
+        self.shared.table.read().lane_of(id).and_then(|lane| lane.remembered().pause)
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {

@@ -6,6 +6,7 @@
 //!
 //! Each adapter has a file of its own and runs the `conformance` suite.
 
+mod chain;
 pub mod choice;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use hostel_event::delivery::Delivery;
 use hostel_event::id::Ids;
@@ -32,8 +32,8 @@ use hostel_event::key_value::{Effects, Key};
 use hostel_event::message::Event;
 use hostel_event::name::Tenant;
 use hostel_event::port::{
-    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, PublishError, Receipt, Sink, SubscribeError,
-    Unsubscribed,
+    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, Pause, PublishError, Receipt, Sink, Start,
+    SubscribeError, Unsubscribed,
 };
 use hostel_event::routes::Routes;
 use hostel_event::subscription::{Audience, Subscription, SubscriptionId};
@@ -102,6 +102,8 @@ struct Account {
     turn: AtomicUsize,
     /// It has ended.
     ended: AtomicBool,
+    /// Why nothing of it starts.
+    pause: Mutex<Option<Pause>>,
     /// What it had when it ended and another member of its queue group has now.
     handed_over: AtomicUsize,
 }
@@ -203,8 +205,8 @@ impl Memory {
         }
         // Nobody is chosen yet, which would use up a turn: of a queue group it is enough that one member has room.
         let stands_in = |full: &Entry| {
-            let queue = &full.subscription.queue;
-            queue.is_some() && hearers.iter().any(|entry| entry.subscription.queue == *queue && entry.has_room())
+            let shares = |entry: &Entry| entry.subscription.shares_with(&full.subscription);
+            hearers.iter().any(|entry| shares(entry) && entry.has_room())
         };
         match hearers.iter().find(|entry| !entry.has_room() && !stands_in(entry)) {
             None => Ok(()),
@@ -213,6 +215,10 @@ impl Memory {
     }
 
     fn begin(&self, subscription: Arc<Subscription>, sink: Arc<dyn Sink>) -> Result<(), SubscribeError> {
+        if subscription.start != Start::Latest {
+            let text = "this one keeps no events that are settled, so that no subscription begins with them";
+            return Err(SubscribeError::Broker(text.to_owned()));
+        }
         let mut table = self.shared.table.write();
         if table.entries.contains_key(&subscription.id) {
             return Err(SubscribeError::Exists(subscription.id.clone()));
@@ -256,12 +262,11 @@ fn deliver(shared: &Arc<Shared>, entry: &Arc<Entry>, kept: &Arc<Kept>) {
 
 /// Gives what an ended subscription had to another member of its queue group, if there is one.
 fn hand_over(shared: &Arc<Shared>, ended: &Entry, kept: &Arc<Kept>) {
-    let Some(queue) = &ended.subscription.queue else { return };
     let table = shared.table.read();
-    let Some(routes) = table.routes.get(&ended.subscription.tenant) else { return };
+    let Some(routes) = table.routes.get(&ended.subscription.source) else { return };
     let mut members: Vec<&Arc<Entry>> = Vec::new();
     routes.visit(&kept.event().topic, |entry| {
-        if entry.subscription.queue.as_ref() == Some(queue) {
+        if entry.subscription.shares_with(&ended.subscription) {
             members.push(entry);
         }
     });
@@ -318,18 +323,18 @@ fn commit(shared: &Arc<Shared>, effects: Effects) -> Result<(), Key> {
 
 impl Table {
     fn insert(&mut self, entry: &Arc<Entry>) {
-        let Subscription { id, tenant, pattern, .. } = &*entry.subscription;
-        self.routes.entry(tenant.clone()).or_default().insert(pattern, Arc::clone(entry));
+        let Subscription { id, source, pattern, .. } = &*entry.subscription;
+        self.routes.entry(source.clone()).or_default().insert(pattern, Arc::clone(entry));
         self.entries.insert(id.clone(), Arc::clone(entry));
     }
 
     fn remove(&mut self, id: &SubscriptionId) -> Result<Arc<Entry>, SubscribeError> {
         let entry = self.entries.remove(id).ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
-        let Subscription { tenant, pattern, .. } = &*entry.subscription;
-        if let Some(routes) = self.routes.get_mut(tenant) {
+        let Subscription { source, pattern, .. } = &*entry.subscription;
+        if let Some(routes) = self.routes.get_mut(source) {
             routes.remove(pattern, |other| other.subscription.id == *id);
             if routes.is_empty() {
-                self.routes.remove(tenant);
+                self.routes.remove(source);
             }
         }
         Ok(entry)
@@ -363,6 +368,21 @@ impl Broker for Memory {
 
     fn unsubscribe(&self, id: &SubscriptionId) -> BoxFuture<'_, Result<Unsubscribed, SubscribeError>> {
         Box::pin(ready(self.end(id)))
+    }
+
+    fn keep_pause(&self, id: &SubscriptionId, pause: Option<Pause>) -> BoxFuture<'_, Result<(), SubscribeError>> {
+        let kept = match self.shared.table.read().entries.get(id) {
+            Some(entry) => {
+                *entry.account.pause.lock() = pause;
+                Ok(())
+            }
+            None => Err(SubscribeError::Unknown(id.clone())),
+        };
+        Box::pin(ready(kept))
+    }
+
+    fn kept_pause(&self, id: &SubscriptionId) -> Option<Pause> {
+        self.shared.table.read().entries.get(id).and_then(|entry| entry.account.pause.lock().clone())
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {

@@ -18,7 +18,12 @@ use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
 use hostel_event::key_value::{Bucket, Effects, Entry, Expected, Key, Revision, Write};
-use hostel_event::port::{Admitted, KeyValue, KeyValueError, Publication, Publish, PublishError, Receipt};
+use hostel_event::message::{Event, Message};
+use hostel_event::port::{
+    Admitted, KeyValue, KeyValueError, Publication, Publish, PublishError, Question, Receipt, Request, RequestError,
+};
+use hostel_event::subscription::SubscriptionId;
+use hostel_event::trace::{Context, PARENT_HEADER, STATE_HEADER, SpanId};
 
 use crate::admit::Admission;
 
@@ -36,6 +41,8 @@ const OWN: Revision = Revision(u64::MAX);
 pub(crate) struct Stage {
     admission: Arc<Admission>,
     state: Mutex<State>,
+    /// The headers by which what the attempt publishes belongs to the trace of its event, if that has one.
+    trace: Vec<(&'static str, Box<str>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +86,27 @@ impl Stage {
             count: 0,
             bytes: 0,
         };
-        Self { admission, state: Mutex::new(state) }
+        Self { admission, state: Mutex::new(state), trace: Vec::new() }
+    }
+
+    /// The same, for an attempt whose publishes go on with the trace of its event.
+    pub(crate) fn caused_by(self, event: &Event, subscription: &SubscriptionId, attempt: u32) -> Self {
+        let Some(context) = Context::of(event) else { return self };
+        let span = SpanId::attempt(context.trace, event, subscription, attempt);
+        let parent = (PARENT_HEADER, context.below(span).to_string().into());
+        let state = event.message.headers.get(STATE_HEADER).map(|state| (STATE_HEADER, state.into()));
+        Self { trace: std::iter::once(parent).chain(state).collect(), ..self }
+    }
+
+    /// Has a message go on with the trace, unless its publisher says of which it is.
+    fn trace(&self, message: &mut Message) {
+        if self.trace.is_empty() || message.headers.get(PARENT_HEADER).is_some() {
+            return;
+        }
+        for (name, value) in &self.trace {
+            // Where there is no room for one more header the message goes without.
+            let _ = message.headers.append(name, value);
+        }
     }
 
     /// Takes what was held back, to be settled with an ack. Until [`pass`](Self::pass) is called the attempt has no say.
@@ -258,12 +285,20 @@ fn size(key: &Key, value: Option<&Bytes>) -> usize {
 const TOO_LATE: &str = "the early ack did not take, so the event comes again and this attempt has no effects";
 
 impl Publish for Stage {
-    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+    fn publish(&self, mut publication: Publication) -> BoxFuture<'_, Result<Receipt, PublishError>> {
+        self.trace(&mut publication.message);
         match self.mode() {
             Mode::Through => self.admission.publish(publication),
             Mode::Held => Box::pin(std::future::ready(self.stage(publication))),
             Mode::Closed => Box::pin(std::future::ready(Err(PublishError::Broker(TOO_LATE.to_owned())))),
         }
+    }
+}
+
+impl Request for Stage {
+    fn request(&self, mut question: Question) -> BoxFuture<'_, Result<Vec<Arc<Event>>, RequestError>> {
+        self.trace(&mut question.publication.message);
+        self.admission.request(question)
     }
 }
 

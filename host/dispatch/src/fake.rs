@@ -13,8 +13,8 @@ use hostel_event::id::Ids;
 use hostel_event::key_value::{Bucket, Entry, Expected, Key, Revision, Write};
 use hostel_event::name::{BucketName, Tenant};
 use hostel_event::port::{
-    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, KeyValueError, Observe, PublishError, Receipt, Sink,
-    SubscribeError, Unsubscribed,
+    Admitted, Broker, Clock, DeadLetters, Guarantees, KeyValue, KeyValueError, Observe, Pause, PublishError, Receipt,
+    Sink, SubscribeError, Unsubscribed,
 };
 use hostel_event::subscription::{Subscription, SubscriptionId};
 
@@ -31,6 +31,8 @@ pub(crate) struct Fake {
     guarantees: Guarantees,
     pub(crate) published: Mutex<Vec<Admitted>>,
     pub(crate) full: AtomicBool,
+    /// The pauses of which it was told.
+    pub(crate) pauses: Mutex<BTreeMap<SubscriptionId, Option<Pause>>>,
     entries: Mutex<BTreeMap<(Bucket, Key), Entry>>,
     revision: AtomicU64,
 }
@@ -41,6 +43,7 @@ impl Fake {
             guarantees,
             published: Mutex::default(),
             full: AtomicBool::new(false),
+            pauses: Mutex::default(),
             entries: Mutex::default(),
             revision: AtomicU64::new(0),
         })
@@ -72,6 +75,7 @@ pub(crate) fn admission(broker: &Arc<Fake>, clock: Arc<dyn Clock>, observe: Arc<
         clock,
         observe,
         message_bytes: MESSAGE_BYTES,
+        quotas: Arc::default(),
     }))
 }
 
@@ -163,6 +167,15 @@ impl Broker for Fake {
 
     fn unsubscribe(&self, _: &SubscriptionId) -> BoxFuture<'_, Result<Unsubscribed, SubscribeError>> {
         unreachable!("these tests deliver by hand")
+    }
+
+    fn keep_pause(&self, id: &SubscriptionId, pause: Option<Pause>) -> BoxFuture<'_, Result<(), SubscribeError>> {
+        self.pauses.lock().insert(id.clone(), pause);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn kept_pause(&self, id: &SubscriptionId) -> Option<Pause> {
+        self.pauses.lock().get(id).cloned().flatten()
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {

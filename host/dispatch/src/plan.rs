@@ -1,7 +1,8 @@
 //! The plan: a pure state machine that decides what runs, waits, sleeps and is settled.
 //!
-//! Each subscription has a lane. A delivery that arrives waits in its lane until the lane has fewer running than its
-//! concurrency and the host fewer than its capacity. Lanes with something to start take turns, one start each, so that
+//! Each subscription has a lane, and each lane belongs to a tenant. A delivery that arrives waits in its lane until the
+//! lane has fewer running than its concurrency, its tenant's quota lets it, and the host has fewer running than its
+//! capacity. Then tenants share the host by weight ([`shares`]). The lanes of one tenant take turns, one start each, so that
 //! a long lane delays a short one by at most one start for each other lane. A failed attempt sleeps, or is handed back
 //! to a broker that keeps delays itself, or is given up. What has expired when its turn comes is settled and not started.
 //!
@@ -15,7 +16,8 @@
 //! Invariants:
 //! - Every ticket that arrived is settled by exactly one [`Output::Settle`], unless its lane is closed before its
 //!   turn came.
-//! - A lane is in `ready` exactly once if it could start something but for the host's capacity, and never otherwise.
+//! - A lane is ready exactly once if it could start something but for its tenant's quota and the host's capacity, and
+//!   never otherwise.
 //!   Only a lane that was paused or slowed down since may be there in vain, which `start` finds out.
 //! - Of a key at most one delivery waits for its start, runs or sleeps, unless it acknowledged early and that did not
 //!   take.
@@ -23,21 +25,27 @@
 
 mod gate;
 mod line;
+mod shares;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use hostel_event::port::PausedBy;
+use hostel_event::quota::Quota;
 use hostel_event::subscription::{Quarantine, RetryPolicy};
 use hostel_event::time::Moment;
+
+use crate::numbers::NumberMap;
 
 use gate::Gate;
 pub use line::Key;
 use line::Lines;
+use shares::{Average, Charge, Shares};
+pub use shares::{Holding, Owner, Used};
 
 /// How long a key waits for an event that the broker delivers again. A broker does that at once, or some seconds after it
 /// failed; but what it drops meanwhile, because it expired or by retention, never comes.
@@ -56,6 +64,8 @@ pub struct Lane(pub u64);
 pub struct Settings {
     /// How many deliveries run at the same time, over all lanes.
     pub capacity: usize,
+    /// How many of them compute at the same time.
+    pub cores: usize,
     /// Whether the broker keeps delays: then a retry is settled, and else it sleeps here.
     pub broker_delays: bool,
     /// Where the random numbers of the backoff begin.
@@ -65,6 +75,10 @@ pub struct Settings {
 /// What holds for one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
+    /// Whose it is. Stays the same for as long as the lane is open.
+    pub owner: Owner,
+    /// The linear memory that one of its deliveries may reach, in bytes.
+    pub memory: u64,
     /// How many of its deliveries run at the same time; at least 1.
     pub concurrency: usize,
     /// What follows a failed attempt.
@@ -106,6 +120,8 @@ pub enum Input {
         ticket: Ticket,
         /// What to make of it.
         verdict: Verdict,
+        /// What it used.
+        used: Used,
     },
     /// The broker has settled a delivery, or not. Matters in ordered lanes only.
     Settled {
@@ -114,10 +130,12 @@ pub enum Input {
         /// It did not, and delivers the event again.
         comes_again: bool,
     },
-    /// An operator pauses a lane.
+    /// A lane is paused.
     Pause {
         /// Which.
         lane: Lane,
+        /// By whom.
+        by: PausedBy,
     },
     /// An operator lets a lane go on, whoever paused it.
     Resume {
@@ -196,7 +214,7 @@ pub enum Decision {
 /// How much of a lane does what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Deliveries that could start but for concurrency, capacity, a pause, and those before them in their order.
+    /// Deliveries that could start but for concurrency, quota, capacity, a pause, and those before them in their order.
     pub waiting: usize,
     /// Deliveries that run.
     pub running: usize,
@@ -212,6 +230,7 @@ struct LaneState {
     in_ready: bool,
     lines: Lines,
     gate: Gate,
+    average: Average,
 }
 
 impl LaneState {
@@ -227,6 +246,7 @@ impl LaneState {
 #[derive(Debug)]
 struct Work {
     lane: Lane,
+    owner: Owner,
     /// Attempts begun.
     attempts: u32,
     settled: bool,
@@ -234,6 +254,8 @@ struct Work {
     expires: Option<Moment>,
     /// That of the lane's gate when the attempt began.
     epoch: u64,
+    /// What its tenant was charged for it while it runs.
+    charge: Charge,
 }
 
 /// A delivery of an ordered lane that is being settled, or that the broker did not settle and delivers again. It holds
@@ -253,11 +275,11 @@ struct Ending {
 pub struct Plan {
     settings: Settings,
     running: usize,
-    lanes: HashMap<Lane, LaneState>,
-    work: HashMap<Ticket, Work>,
-    ready: VecDeque<Lane>,
+    lanes: NumberMap<Lane, LaneState>,
+    work: NumberMap<Ticket, Work>,
+    shares: Shares,
     sleeping: BinaryHeap<Reverse<(Moment, Ticket)>>,
-    endings: HashMap<Ticket, Ending>,
+    endings: NumberMap<Ticket, Ending>,
     /// Those of `endings` that are to come again, by when the wait for them ends.
     returning: BTreeSet<(Moment, Ticket)>,
     random: SmallRng,
@@ -270,11 +292,11 @@ impl Plan {
         Self {
             settings,
             running: 0,
-            lanes: HashMap::new(),
-            work: HashMap::new(),
-            ready: VecDeque::new(),
+            lanes: NumberMap::default(),
+            work: NumberMap::default(),
+            shares: Shares::new(settings.capacity, settings.cores),
             sleeping: BinaryHeap::new(),
-            endings: HashMap::new(),
+            endings: NumberMap::default(),
             returning: BTreeSet::new(),
             random: SmallRng::seed_from_u64(settings.seed),
         }
@@ -283,6 +305,7 @@ impl Plan {
     /// Opens a lane. One that is open keeps its work and gets new rules, which may let more of it start; its handler is
     /// then another, so that a quarantine ends.
     pub fn open(&mut self, now: Moment, lane: Lane, rules: Rules, outputs: &mut Vec<Output>) {
+        let is_new = !self.lanes.contains_key(&lane);
         let state = self.lanes.entry(lane).or_insert_with(|| LaneState {
             rules,
             waiting: VecDeque::new(),
@@ -290,17 +313,42 @@ impl Plan {
             in_ready: false,
             lines: Lines::default(),
             gate: Gate::default(),
+            average: Average::default(),
         });
-        state.rules = rules;
+        let owner = state.rules.owner;
+        state.rules = Rules { owner, ..rules };
         state.gate.renew();
-        self.make_ready(lane);
-        self.start(now, outputs);
+        if is_new {
+            self.shares.join(owner);
+        } else if std::mem::take(&mut state.in_ready) {
+            // It may take another amount of memory from now on.
+            self.shares.unready(now, owner, lane);
+        }
+        self.make_ready(now, lane);
+        self.proceed(now, outputs);
+    }
+
+    /// Holds a tenant to a quota from now on, in the place of what it had.
+    pub fn set_quota(&mut self, now: Moment, owner: Owner, quota: Quota, outputs: &mut Vec<Output>) {
+        self.shares.set_quota(now, owner, quota);
+        self.proceed(now, outputs);
+    }
+
+    /// Forgets a tenant of which nothing is in the plan and whose quota is unlimited. Says whether it is gone.
+    pub fn retire(&mut self, owner: Owner) -> bool {
+        self.shares.retire(owner)
+    }
+
+    /// What a tenant holds; `None` if it is not in the plan.
+    #[must_use]
+    pub fn holding(&self, owner: Owner) -> Option<Holding> {
+        self.shares.holding(owner)
     }
 
     /// Closes a lane and forgets what waits or sleeps in it, which it returns. What runs goes on.
-    pub fn close(&mut self, lane: Lane) -> Vec<Ticket> {
+    pub fn close(&mut self, now: Moment, lane: Lane) -> Vec<Ticket> {
         let Some(state) = self.lanes.remove(&lane) else { return Vec::new() };
-        self.ready.retain(|&other| other != lane);
+        self.shares.leave(now, state.rules.owner, lane);
         let mut forgotten: Vec<Ticket> = state.waiting.into();
         forgotten.extend(state.lines.into_behind());
         let work = &self.work;
@@ -373,40 +421,46 @@ impl Plan {
     /// Takes one input and says what to do about it. What is unknown by now is ignored.
     pub fn step(&mut self, now: Moment, input: Input, outputs: &mut Vec<Output>) {
         match input {
-            Input::Arrived(arrival) => self.arrived(arrival, outputs),
+            Input::Arrived(arrival) => self.arrived(now, arrival, outputs),
             Input::AckedEarly { ticket } => self.acked_early(ticket, outputs),
-            Input::Finished { ticket, verdict } => self.finished(now, ticket, verdict, outputs),
+            Input::Finished { ticket, verdict, used } => self.finished(now, (ticket, verdict, used), outputs),
             Input::Settled { ticket, comes_again } => self.settled(now, ticket, comes_again),
-            Input::Pause { lane } => self.gate(lane, Gate::pause),
-            Input::Resume { lane } => self.gate(lane, Gate::resume),
+            Input::Pause { lane, by } => self.gate(now, lane, |gate| gate.pause(by)),
+            Input::Resume { lane } => self.gate(now, lane, Gate::resume),
             Input::Tick => {}
         }
         self.wake(now);
+        self.proceed(now, outputs);
+    }
+
+    /// Starts what may start, and says when there is more to do.
+    fn proceed(&mut self, now: Moment, outputs: &mut Vec<Output>) {
         self.start(now, outputs);
         let sleeping = self.sleeping.peek().map(|Reverse((until, _))| *until);
         let returning = self.returning.first().map(|(until, _)| *until);
-        if let Some(until) = sleeping.into_iter().chain(returning).min() {
+        if let Some(until) = [sleeping, returning, self.shares.until()].into_iter().flatten().min() {
             outputs.push(Output::Sleep { until });
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival, outputs: &mut Vec<Output>) {
+    fn arrived(&mut self, now: Moment, arrival: Arrival, outputs: &mut Vec<Output>) {
         let Arrival { ticket, lane, attempts, key, expires, instead_of } = arrival;
         let Some(state) = self.lanes.get_mut(&lane) else {
             return outputs.push(Output::Settle { ticket, decision: Decision::Discarded });
         };
-        self.work.insert(ticket, Work { lane, attempts, settled: false, key, expires, epoch: 0 });
+        let (owner, charge) = (state.rules.owner, Charge::default());
+        self.work.insert(ticket, Work { lane, owner, attempts, settled: false, key, expires, epoch: 0, charge });
         if key.is_none_or(|key| state.lines.arrive(key, ticket, instead_of.is_some())) {
             state.waiting.push_back(ticket);
-            self.make_ready(lane);
+            self.make_ready(now, lane);
         }
         if let Some(old) = instead_of {
-            self.came_again(old);
+            self.came_again(now, old);
         }
     }
 
     /// What the broker did not settle is back: its key need not wait for it any more.
-    fn came_again(&mut self, ticket: Ticket) {
+    fn came_again(&mut self, now: Moment, ticket: Ticket) {
         let Some(ending) = self.endings.get_mut(&ticket) else { return };
         match ending.until {
             None => ending.is_back = true,
@@ -414,7 +468,7 @@ impl Plan {
                 let (lane, key) = (ending.lane, ending.key);
                 self.endings.remove(&ticket);
                 self.returning.remove(&(until, ticket));
-                self.release(lane, key);
+                self.release(now, lane, key);
             }
         }
     }
@@ -429,23 +483,23 @@ impl Plan {
         }
         let (lane, key) = (ending.lane, ending.key);
         self.endings.remove(&ticket);
-        self.release(lane, key);
+        self.release(now, lane, key);
     }
 
-    fn gate(&mut self, lane: Lane, change: fn(&mut Gate)) {
+    fn gate(&mut self, now: Moment, lane: Lane, change: impl FnOnce(&mut Gate)) {
         if let Some(state) = self.lanes.get_mut(&lane) {
             change(&mut state.gate);
-            self.make_ready(lane);
+            self.make_ready(now, lane);
         }
     }
 
     /// Lets a key go, and whoever is next in its line go on.
-    fn release(&mut self, lane: Lane, key: Key) {
+    fn release(&mut self, now: Moment, lane: Lane, key: Key) {
         if let Some(state) = self.lanes.get_mut(&lane)
             && let Some(next) = state.lines.release(key)
         {
             state.waiting.push_back(next);
-            self.make_ready(lane);
+            self.make_ready(now, lane);
         }
     }
 
@@ -472,13 +526,15 @@ impl Plan {
         self.settle(ticket, Decision::Ack, outputs);
     }
 
-    fn finished(&mut self, now: Moment, ticket: Ticket, verdict: Verdict, outputs: &mut Vec<Output>) {
-        let Some(work) = self.work.get(&ticket) else { return };
+    fn finished(&mut self, now: Moment, (ticket, verdict, used): (Ticket, Verdict, Used), outputs: &mut Vec<Output>) {
+        let Some(work) = self.work.get_mut(&ticket) else { return };
         let (lane, attempts, settled, key) = (work.lane, work.attempts, work.settled, work.key);
         let epoch = work.epoch;
         self.running -= 1;
+        let cost = self.shares.finished(now, work.owner, (std::mem::take(&mut work.charge), used));
         let rules = self.lanes.get_mut(&lane).map(|state| {
             state.load.running -= 1;
+            state.average.learn(cost);
             match verdict {
                 Verdict::Ack => state.gate.acked(epoch),
                 Verdict::Fault if state.gate.faulted(now, epoch, state.rules.quarantine) => {
@@ -488,7 +544,7 @@ impl Plan {
             }
             state.rules
         });
-        self.make_ready(lane);
+        self.make_ready(now, lane);
 
         let advice = match verdict {
             Verdict::Retry { after } => after,
@@ -510,7 +566,7 @@ impl Plan {
         };
         match (decision, key) {
             (Some(decision), _) => self.settle(ticket, decision, outputs),
-            (None, Some(key)) => self.release(lane, key),
+            (None, Some(key)) => self.release(now, lane, key),
             (None, None) => {}
         }
         self.work.remove(&ticket);
@@ -531,14 +587,16 @@ impl Plan {
         }
     }
 
-    /// Moves what has slept enough to the end of its lane, and gives up waiting for what does not come again.
+    /// Moves what has slept enough to the end of its lane, lets tenants go on whose rates let them, and gives up waiting for
+    /// what does not come again.
     fn wake(&mut self, now: Moment) {
+        self.shares.wake(now);
         while let Some(&(until, ticket)) = self.returning.first()
             && until <= now
         {
             self.returning.pop_first();
             if let Some(Ending { lane, key, .. }) = self.endings.remove(&ticket) {
-                self.release(lane, key);
+                self.release(now, lane, key);
             }
         }
         while let Some(Reverse((due, ticket))) = self.sleeping.peek().copied()
@@ -550,44 +608,54 @@ impl Plan {
             if let Some(state) = self.lanes.get_mut(&lane) {
                 state.load.sleeping -= 1;
                 state.waiting.push_back(ticket);
-                self.make_ready(lane);
+                self.make_ready(now, lane);
             }
         }
     }
 
-    fn make_ready(&mut self, lane: Lane) {
+    fn make_ready(&mut self, now: Moment, lane: Lane) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         if !state.in_ready && state.may_start() && !state.waiting.is_empty() {
             state.in_ready = true;
-            self.ready.push_back(lane);
+            self.shares.ready(now, state.rules.owner, (lane, state.rules.memory));
         }
     }
 
-    /// Starts what may start: one of each ready lane in turn, while there is capacity.
+    /// Starts what may start, in the order of the shares, while there is capacity.
     fn start(&mut self, now: Moment, outputs: &mut Vec<Output>) {
-        while self.running < self.settings.capacity
-            && let Some(lane) = self.ready.pop_front()
-        {
-            let Some(state) = self.lanes.get_mut(&lane) else { continue };
-            state.in_ready = false;
-            // It may have been paused, or slowed down by new rules, since it was made ready.
-            if !state.may_start() {
-                continue;
+        while let Some((owner, lane)) = self.shares.next(self.settings.capacity.saturating_sub(self.running)) {
+            match self.start_one(now, lane, outputs) {
+                Some(charge) => self.shares.started(now, owner, charge),
+                None => self.shares.passed(now, owner),
             }
-            let Some(ticket) = state.waiting.pop_front() else { continue };
-            let Some(work) = self.work.get_mut(&ticket) else { continue };
-            if work.expires.is_some_and(|expires| expires <= now) {
-                self.settle(ticket, Decision::Expired, outputs);
-                self.work.remove(&ticket);
-            } else {
-                work.attempts += 1;
-                work.epoch = state.gate.epoch();
-                state.load.running += 1;
-                self.running += 1;
-                outputs.push(Output::Start { ticket, attempt: work.attempts });
-            }
-            self.make_ready(lane);
         }
+    }
+
+    /// Starts the next of a lane that was ready, if there is one and it has not expired. Says what to charge for it.
+    fn start_one(&mut self, now: Moment, lane: Lane, outputs: &mut Vec<Output>) -> Option<Charge> {
+        let state = self.lanes.get_mut(&lane)?;
+        state.in_ready = false;
+        // It may have been paused, or slowed down by new rules, since it was made ready.
+        if !state.may_start() {
+            return None;
+        }
+        let ticket = state.waiting.pop_front()?;
+        let work = self.work.get_mut(&ticket)?;
+        let charge = if work.expires.is_some_and(|expires| expires <= now) {
+            self.settle(ticket, Decision::Expired, outputs);
+            self.work.remove(&ticket);
+            None
+        } else {
+            work.attempts += 1;
+            work.epoch = state.gate.epoch();
+            work.charge = state.average.charge(state.rules.memory);
+            state.load.running += 1;
+            self.running += 1;
+            outputs.push(Output::Start { ticket, attempt: work.attempts });
+            Some(work.charge)
+        };
+        self.make_ready(now, lane);
+        charge
     }
 }
 

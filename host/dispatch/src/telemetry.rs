@@ -3,7 +3,7 @@
 use hostel_event::delivery::SettleError;
 use hostel_event::id::EventId;
 use hostel_event::key_value::Key;
-use hostel_event::port::{Pause, PausedBy, Settled};
+use hostel_event::port::{Pause, PausedBy, Settled, SubscribeError};
 use hostel_event::subscription::SubscriptionId;
 
 /// An attempt ended; at TRACE, since there is one for each event.
@@ -39,6 +39,11 @@ pub(crate) fn paused(subscription: &SubscriptionId, Pause { by, reason, .. }: &P
 /// A subscription goes on after a pause.
 pub(crate) fn resumed(subscription: &SubscriptionId) {
     tracing::info!(%subscription, "subscription goes on");
+}
+
+/// A pause, or its end, is not remembered over a restart.
+pub(crate) fn cannot_keep_pause(subscription: &SubscriptionId, error: &SubscribeError) {
+    tracing::warn!(%subscription, %error, "a restart will not find whether this subscription is paused");
 }
 
 /// An attempt failed after its handler had acknowledged early; nothing makes the event come again.

@@ -151,7 +151,8 @@ impl fmt::Display for Origin {
 }
 
 /// Whether an address belongs to the internet at large, by the registries of special addresses of IANA.
-fn is_public(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

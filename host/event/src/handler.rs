@@ -1,7 +1,8 @@
 //! Handlers: what a tenant deploys, and what it may do and use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::destination::Destination;
@@ -76,6 +77,8 @@ pub struct Handler {
     pub digest: Digest,
     /// What it hears, and how it is delivered.
     pub subscriptions: Vec<Subscription>,
+    /// How many events one instance may serve, one after the other; with 1 each event has a fresh one.
+    pub reuse: NonZeroU32,
     /// How much it may use.
     pub limits: Limits,
     /// What it may do.
@@ -89,10 +92,16 @@ pub struct Limits {
     pub memory: usize,
     /// Wall-clock time from start to end, time in host calls included.
     pub deadline: Duration,
+    /// Of that, the most time in which it computes and does not wait; `None` leaves it to the deadline.
+    pub cpu_time: Option<Duration>,
     /// The most log lines kept of one invocation; what goes beyond is counted.
     pub log_lines: usize,
     /// The most bytes of log text kept of one invocation.
     pub log_bytes: usize,
+    /// The most events that one invocation may publish.
+    pub published_events: usize,
+    /// The most bytes of those, headers and bodies together.
+    pub published_bytes: usize,
 }
 
 impl Limits {
@@ -106,11 +115,24 @@ impl Limits {
     pub const LOG_LINES: usize = 100;
     /// Log bytes for each invocation unless the manifest says otherwise.
     pub const LOG_BYTES: usize = 16 * 1024;
+    /// The most events that one invocation publishes, unless the manifest says less. Arbitrary: a handler that wants more
+    /// is better off as several. It is also as many as one ack carries where effects are held back for it.
+    pub const PUBLISHED_EVENTS: usize = 1_000;
+    /// Their bytes, unless the manifest says less. Arbitrary: sixteen messages of the largest size by default.
+    pub const PUBLISHED_BYTES: usize = 16 * 1024 * 1024;
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: Self::MEMORY, deadline: Self::DEADLINE, log_lines: Self::LOG_LINES, log_bytes: Self::LOG_BYTES }
+        Self {
+            memory: Self::MEMORY,
+            deadline: Self::DEADLINE,
+            cpu_time: None,
+            log_lines: Self::LOG_LINES,
+            log_bytes: Self::LOG_BYTES,
+            published_events: Self::PUBLISHED_EVENTS,
+            published_bytes: Self::PUBLISHED_BYTES,
+        }
     }
 }
 
@@ -123,8 +145,12 @@ pub struct Grants {
     pub key_value: Vec<BucketName>,
     /// Where it may send HTTP requests.
     pub http: Vec<Destination>,
-    /// What `wasi:config/store` answers, secrets included.
+    /// What `wasi:config/store` answers.
     pub config: BTreeMap<String, String>,
+    /// The names of the secrets of its tenant that `wasi:config/store` answers beside it. Their values are nowhere here.
+    pub secrets: BTreeSet<String>,
+    /// What `wasi:cli/environment` answers.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Grants {
@@ -143,6 +169,8 @@ impl fmt::Debug for Grants {
             .field("key_value", &self.key_value)
             .field("http", &self.http)
             .field("config", &self.config.keys().collect::<Vec<_>>())
+            .field("secrets", &self.secrets)
+            .field("environment", &self.environment.keys().collect::<Vec<_>>())
             .finish()
     }
 }
@@ -164,7 +192,7 @@ mod tests {
     #[test]
     fn grants_never_print_a_value() {
         let config = BTreeMap::from([("key".to_owned(), "s3cret".to_owned())]);
-        let grants = Grants { config, ..Grants::default() };
+        let grants = Grants { environment: config.clone(), config, ..Grants::default() };
         assert!(!format!("{grants:?}").contains("s3cret"));
     }
 }

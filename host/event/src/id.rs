@@ -67,6 +67,14 @@ impl EventId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When it was made, if it is a UUIDv7.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        let uuid = Uuid::try_parse(&self.0).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+        let bytes = uuid.as_bytes().iter().take(6);
+        Some(Timestamp::from_millis(bytes.fold(0, |time, byte| time << 8 | u64::from(*byte))))
+    }
 }
 
 /// The id of a dead letter: a UUIDv7. One event may leave several, one for each subscription that gave it up.

@@ -205,8 +205,16 @@ impl Log {
 pub struct Usage {
     /// From before the instance was made until after the handler returned.
     pub wall: Duration,
+    /// Of that, the time in which it computed and did not wait, calls to the host included.
+    pub cpu: Duration,
     /// The most linear memory it held at once, in bytes.
     pub peak_memory: usize,
+    /// Bytes that it was given: headers and body of its event, values of keys, bodies of HTTP answers.
+    pub bytes_in: u64,
+    /// Bytes that it gave: headers and bodies that it published, values of keys, bodies of HTTP requests.
+    pub bytes_out: u64,
+    /// HTTP requests that it sent.
+    pub calls: u32,
 }
 
 /// Everything the host tells of one attempt.

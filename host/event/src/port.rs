@@ -11,6 +11,7 @@ mod observe;
 mod publish;
 mod registry;
 mod replay;
+mod request;
 
 pub use broker::{
     Admitted, Broker, DeadLetterError, DeadLetters, Guarantees, Receipt, Sink, SubscribeError, Unsubscribed,
@@ -22,3 +23,4 @@ pub use observe::{Observe, Pause, PausedBy, Settled};
 pub use publish::{Publication, Publish, PublishError};
 pub use registry::{Change, ChangeKind, Endpoint, Metadata, Node, Registry, RegistryError, Service, Value, Watch};
 pub use replay::{Replay, ReplayError, Replaying, Span, Start};
+pub use request::{Question, Request, RequestError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::name::{HandlerName, QueueGroup, Tenant};
 use crate::pattern::Pattern;
+use crate::port::Start;
 
 /// A subscription's own name: tenant, handler and pattern, written `tenant/handler:pattern`.
 ///
@@ -27,10 +28,23 @@ impl SubscriptionId {
         Self(format!("{tenant}/@{label}:{pattern}").into())
     }
 
+    /// The id of a handler's subscription to topics of another tenant: `owner/handler:@source/pattern`. No pattern holds an
+    /// `@` or a `/`, so it is never the id of a subscription to the owner's own topics.
+    #[must_use]
+    pub fn imported(owner: &Tenant, handler: &HandlerName, source: &Tenant, pattern: &Pattern) -> Self {
+        Self(format!("{owner}/{handler}:@{source}/{pattern}").into())
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of the tenant whose subscription it is.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.split_once('/').map_or("", |(tenant, _)| tenant)
     }
 
     /// The handler's name, or `@` and the label of a remote subscription.
@@ -99,8 +113,11 @@ impl Audience {
         match self {
             Self::Everyone => true,
             Self::Node { queue } => {
+                // A node's queue group is one of the tenant whose topic it is; another's of that name is another group.
+                let is_its_group = queue.is_none() || !subscription.is_imported();
                 subscription.place == Place::Local
                     && subscription.queue == *queue
+                    && is_its_group
                     && !subscription.pattern.has_wildcard()
             }
         }
@@ -112,8 +129,10 @@ impl Audience {
 pub struct Subscription {
     /// Its name.
     pub id: SubscriptionId,
-    /// Whose subscription it is.
+    /// Whose subscription it is: its handler's, its queue group's and its dead letters' tenant.
     pub tenant: Tenant,
+    /// Whose topics it hears: its owner's own, unless another tenant exports topics to it.
+    pub source: Tenant,
     /// Which topics it hears.
     pub pattern: Pattern,
     /// Where its deliveries go.
@@ -130,6 +149,8 @@ pub struct Subscription {
     pub order: Order,
     /// When its handler is not called any more because it keeps failing.
     pub quarantine: Quarantine,
+    /// What it gets first, when it is new: events that were kept before it came.
+    pub start: Start,
 }
 
 /// Which deliveries of a subscription wait for one another.
@@ -178,6 +199,7 @@ impl Subscription {
         Self {
             id: SubscriptionId::new(tenant, handler, &pattern),
             tenant: tenant.clone(),
+            source: tenant.clone(),
             pattern,
             place: Place::Local,
             queue: None,
@@ -186,7 +208,30 @@ impl Subscription {
             retry: RetryPolicy::default(),
             order: Order::None,
             quarantine: Quarantine::default(),
+            start: Start::Latest,
         }
+    }
+
+    /// A local subscription of `handler` to what another tenant exports, with defaults for the rest.
+    #[must_use]
+    pub fn imported(tenant: &Tenant, handler: &HandlerName, source: &Tenant, pattern: Pattern) -> Self {
+        Self {
+            id: SubscriptionId::imported(tenant, handler, source, &pattern),
+            source: source.clone(),
+            ..Self::new(tenant, handler, pattern)
+        }
+    }
+
+    /// Whether it hears another tenant's topics.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.source != self.tenant
+    }
+
+    /// Whether it shares events with another: both are in the same queue group of the same owner.
+    #[must_use]
+    pub fn shares_with(&self, other: &Self) -> bool {
+        self.queue.is_some() && self.queue == other.queue && self.tenant == other.tenant
     }
 }
 
@@ -236,6 +281,10 @@ mod tests {
         let remote = SubscriptionId::remote(&tenant, "mailers", &Pattern::new("orders.created").unwrap());
         assert_eq!(remote.as_str(), "acme/@mailers:orders.created");
         assert_eq!(remote.handler(), "@mailers");
+        let other = Tenant::new("other").unwrap();
+        let imported = SubscriptionId::imported(&tenant, &handler, &other, &Pattern::new("orders.>").unwrap());
+        assert_eq!(imported.as_str(), "acme/hello:@other/orders.>");
+        assert_eq!((imported.tenant(), imported.handler()), ("acme", "hello"));
     }
 
     #[test]
@@ -246,11 +295,14 @@ mod tests {
         let member = Subscription { queue: queue.clone(), ..plain.clone() };
         let wild = Subscription { pattern: Pattern::new("a.*").unwrap(), ..plain.clone() };
         let remote = Subscription { place: Place::Remote { nodes: 2 }, ..plain.clone() };
-        let all = [plain, member, wild, remote];
+        let other = Tenant::new("other").unwrap();
+        let imported = Subscription { source: other.clone(), ..plain.clone() };
+        let imported_member = Subscription { source: other, ..member.clone() };
+        let all = [plain, member, wild, remote, imported, imported_member];
         let included = |audience: Audience| all.iter().map(|one| audience.includes(one)).collect::<Vec<_>>();
-        assert_eq!(included(Audience::Everyone), [true; 4]);
-        assert_eq!(included(Audience::Node { queue: None }), [true, false, false, false]);
-        assert_eq!(included(Audience::Node { queue }), [false, true, false, false]);
+        assert_eq!(included(Audience::Everyone), [true; 6]);
+        assert_eq!(included(Audience::Node { queue: None }), [true, false, false, false, true, false]);
+        assert_eq!(included(Audience::Node { queue }), [false, true, false, false, false, false]);
     }
 
     #[test]

@@ -225,6 +225,7 @@ impl Committer {
         let is_behind = self.wal.bytes() > BACKLOG * self.shared.settings.checkpoint_bytes;
         let is_stuck = is_behind && self.shared.keeper_is_full.load(Ordering::Relaxed);
         let is_full = free < wanted || is_stuck;
+        self.shared.lacks_space.store(free < wanted, Ordering::Relaxed);
         self.shared.set_full(is_full);
         let refusal = |wanted| Some(CommitError::Full { free, wanted });
         let new = if is_full { refusal(wanted) } else { None };

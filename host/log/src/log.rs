@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use parking_lot::Mutex;
@@ -177,6 +178,7 @@ impl Log {
     /// Whether it takes commits, and if not, why.
     #[must_use]
     pub fn health(&self) -> Health {
+        self.shared.look_for_space();
         self.shared.health()
     }
 
@@ -184,6 +186,14 @@ impl Log {
     #[must_use]
     pub fn event_bytes(&self) -> u64 {
         self.shared.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are free on the disk that the store is on.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn free_bytes(&self) -> std::io::Result<u64> {
+        self.shared.disk.free(&self.shared.folder)
     }
 
     /// Ids seen before this time may be forgotten: the longest window of all topics ago. Takes effect as tables are
@@ -229,14 +239,27 @@ impl std::fmt::Debug for Log {
     }
 }
 
-/// Makes sure that this is the only process that has the store open.
+/// How long to wait for a process to let go of the store. One that is being ended does so in no time; and a process that
+/// was just forked has the lock as well until it becomes another program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Makes sure that this is the only process that has the store open. Blocks for a moment where another has it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a store is opened before anything is served, and opening one blocks anyway"
+)]
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let path: PathBuf = folder.join("lock");
     let failed = |source| OpenError::Io { path: path.clone(), source };
     let file = File::create(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     is_poisoned: AtomicBool,
     /// The keeper could not write tables for want of space.
     pub(crate) keeper_is_full: AtomicBool,
+    /// The last commit found less free than the reserve, and not that a write failed though there seemed to be enough.
+    pub(crate) lacks_space: AtomicBool,
     /// Bytes of events that are kept.
     pub(crate) live_bytes: AtomicU64,
     /// Bytes of events that were dropped since tables were last looked through for them.
@@ -61,6 +63,7 @@ impl Shared {
             health: Mutex::default(),
             is_poisoned: AtomicBool::new(false),
             keeper_is_full: AtomicBool::new(false),
+            lacks_space: AtomicBool::new(false),
             live_bytes: AtomicU64::new(0),
             dropped_bytes: AtomicU64::new(0),
         }
@@ -115,6 +118,18 @@ impl Shared {
             return None;
         }
         self.health.lock().poisoned.clone().map(|reason| CommitError::Poisoned { reason })
+    }
+
+    /// Sees whether a disk that was full has space again: whoever waits for that before it sends anything would otherwise
+    /// wait for ever, since a commit alone looks.
+    pub(crate) fn look_for_space(&self) {
+        if self.lacks_space.load(Ordering::Relaxed)
+            && !self.keeper_is_full.load(Ordering::Relaxed)
+            && self.disk.free(&self.folder).is_ok_and(|free| free >= self.settings.reserve)
+        {
+            self.lacks_space.store(false, Ordering::Relaxed);
+            self.set_full(false);
+        }
     }
 
     pub(crate) fn set_full(&self, is_full: bool) {

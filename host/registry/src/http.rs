@@ -6,7 +6,6 @@
 //! many were lost meanwhile nobody knows. The number may therefore grow while no change comes; a watcher looks at it now
 //! and then.
 
-use std::error::Error;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -135,7 +134,7 @@ impl Following {
             Line::Open { stream, .. } => match stream.next().await {
                 Some(Ok(Item::Seen(change))) => return Some(view::read_change(change)),
                 Some(Ok(Item::Lost(count))) => self.lost = self.lost.saturating_add(count),
-                Some(Err(error)) => self.broken(&chain(&error)),
+                Some(Err(error)) => self.broken(&error.with_cause()),
                 None => self.broken("the host ended it"),
             },
             Line::Broken { at, wait } => {
@@ -203,22 +202,13 @@ fn failed(service: &str, error: &ClientError) -> RegistryError {
 fn unreachable(error: &ClientError) -> RegistryError {
     RegistryError::Unreachable(match error {
         ClientError::Problem { problem, .. } => bare(problem, "cannot reach the registry: "),
-        other => chain(other),
+        other => other.with_cause(),
     })
 }
 
 /// What a host of this version says is an error of the port, whose first words are put before it again here.
 fn bare(problem: &Problem, prefix: &str) -> String {
     problem.detail.strip_prefix(prefix).unwrap_or(&problem.detail).to_owned()
-}
-
-/// The error and its first cause. What lies between tells of the HTTP library's parts and of nothing else.
-fn chain(error: &ClientError) -> String {
-    let mut root: &dyn Error = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    if std::ptr::addr_eq(root, error) { error.to_string() } else { format!("{error}: {root}") }
 }
 
 #[cfg(test)]

@@ -32,3 +32,62 @@ wasmtime::component::bindgen!({
         "wasi:keyvalue/store@0.2.0-draft.bucket": crate::capability::key_value::Opened,
     },
 });
+
+/// `wasmcloud:messaging@0.2.0`, for components written for wasmCloud.
+pub(crate) mod wasmcloud {
+    wasmtime::component::bindgen!({
+        path: "wit/wasmcloud-messaging-0.2.0",
+        inline: "
+            package hostel:wasmcloud;
+            world imports {
+                import wasmcloud:messaging/types@0.2.0;
+                import wasmcloud:messaging/consumer@0.2.0;
+            }
+        ",
+        world: "hostel:wasmcloud/imports",
+        imports: { "wasmcloud:messaging/consumer@0.2.0": async },
+    });
+}
+
+/// `wasi:messaging@0.2.0-draft`.
+pub(crate) mod wasi_messaging {
+    wasmtime::component::bindgen!({
+        path: "wit/wasi-messaging-0.2.0-draft",
+        inline: "
+            package hostel:wasi-messaging;
+            world imports {
+                import wasi:messaging/types@0.2.0-draft;
+                import wasi:messaging/producer@0.2.0-draft;
+                import wasi:messaging/request-reply@0.2.0-draft;
+            }
+        ",
+        world: "hostel:wasi-messaging/imports",
+        imports: {
+            "wasi:messaging/producer@0.2.0-draft.send": async | trappable,
+            "wasi:messaging/request-reply@0.2.0-draft.request": async | trappable,
+            "wasi:messaging/request-reply@0.2.0-draft.reply": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "wasi:messaging/types@0.2.0-draft.client": crate::capability::wasi_messaging::Connected,
+            "wasi:messaging/types@0.2.0-draft.message": crate::capability::wasi_messaging::Held,
+            "wasi:messaging/request-reply@0.2.0-draft.request-options": crate::capability::wasi_messaging::Options,
+        },
+    });
+}
+
+/// `wasmcloud:messaging@0.3.0`, for asynchronous components written for wasmCloud.
+pub(crate) mod wasmcloud_async {
+    wasmtime::component::bindgen!({
+        path: "wit/wasmcloud-messaging-0.3.0",
+        inline: "
+            package hostel:wasmcloud-async;
+            world imports {
+                import wasmcloud:messaging/types@0.3.0;
+                import wasmcloud:messaging/consumer@0.3.0;
+            }
+        ",
+        world: "hostel:wasmcloud-async/imports",
+        imports: { default: trappable },
+    });
+}

@@ -9,18 +9,28 @@ pub(crate) mod logging;
 pub(crate) mod publisher;
 pub(crate) mod stdio;
 pub(crate) mod wasi;
+pub(crate) mod wasi_messaging;
+pub(crate) mod wasmcloud;
+pub(crate) mod wasmcloud_async;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::bindings::Imports;
+use crate::bindings::{self, Imports};
+use crate::engine::Calls;
 use crate::state::State;
 
-/// Links everything that is in [`OFFERED`](crate::offer::OFFERED).
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// Links everything that is in [`OFFERED`](crate::offer::OFFERED), and what is asynchronous for an engine that can do
+/// with it.
+pub(crate) fn linker(engine: &Engine, calls: Calls) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    bindings::wasmcloud::Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    bindings::wasi_messaging::Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    if calls == Calls::Concurrent {
+        bindings::wasmcloud_async::Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    }
     Ok(linker)
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use hostel_event::handler::Digest;
 use wasmtime::component::{ComponentExportIndex, InstancePre, Linker};
 
+use crate::adapter::Export;
 use crate::load::LoadError;
 use crate::state::State;
-use crate::world::{LIFECYCLE, SUBSCRIBER, World};
+use crate::world::{LIFECYCLE, World};
 
 /// A loaded component. Kept once however many handlers use it.
 pub struct Component {
@@ -16,7 +17,8 @@ pub struct Component {
     world: World,
     from_cache: bool,
     pub(crate) code: InstancePre<State>,
-    pub(crate) handle: ComponentExportIndex,
+    /// How it is called.
+    pub(crate) export: Export,
     pub(crate) init: Option<ComponentExportIndex>,
 }
 
@@ -37,16 +39,18 @@ impl Component {
     ) -> Result<Self, LoadError> {
         // The names were checked before, so that what is left is a function or a type that differs.
         let linked = linker.instantiate_pre(code).map_err(|error| LoadError::Imports(format!("{error:#}")))?;
+        let world = source.world;
         let lacks = || LoadError::NoWorld {
-            wanted: SUBSCRIBER,
-            looks: "what it exports by that name has no function `handle`".to_owned(),
+            wanted: world.export(),
+            looks: format!("what it exports by that name has no function `{}`", world.function()),
         };
+        let called = function(code, world.export(), world.function()).ok_or_else(lacks)?;
         Ok(Self {
             digest: source.digest,
             bytes: source.bytes,
-            world: source.world,
+            world,
             from_cache: source.from_cache,
-            handle: function(code, SUBSCRIBER, "handle").ok_or_else(lacks)?,
+            export: Export { world, function: called },
             init: function(code, LIFECYCLE, "init"),
             code: linked,
         })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// How many times a handler's deadline an invocation may last with all extensions.
 const EXTENSION_LIMIT: u32 = 10;
 
-/// When an invocation must be over. Shared by the guest's epoch checks, its `extend` and the timer around it.
+/// When an invocation must be over.
 pub(crate) struct Deadline {
     began: Instant,
     /// The deadline of the handler's manifest.
@@ -58,7 +58,7 @@ impl Deadline {
 }
 
 /// More than 584 years are as good as that.
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

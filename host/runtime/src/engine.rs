@@ -28,22 +28,62 @@ const KEEP_RESIDENT: usize = 2 * 1024 * 1024;
 const KEEP_RESIDENT_TABLE: usize = 4096;
 const WASM_PAGE: usize = 64 * 1024;
 
+/// How guests of an engine are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// A call ends before anything else happens in the guest.
+    OneAtATime,
+    /// In the component model's asynchronous way: tasks, streams and futures.
+    Concurrent,
+}
+
+/// Where the memories of sandboxes come from, the fastest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allocator {
+    /// A pool that asks the kernel which pages were touched.
+    ScanningPool,
+    /// A pool that cannot.
+    Pool {
+        /// Why.
+        reason: String,
+    },
+    /// The system, for each sandbox anew.
+    OnDemand {
+        /// Why there is no pool.
+        reason: String,
+    },
+}
+
+/// Which allocator a runtime of these settings would have on this machine. Makes a pool and lets it go.
+#[must_use]
+pub fn allocator(settings: &Settings) -> Allocator {
+    let made = |scan| {
+        let engine = Engine::new(config(settings, Calls::OneAtATime).allocation_strategy(pool(settings, scan)));
+        engine.map(drop).map_err(|error| format!("{error:#}"))
+    };
+    match (made(Enabled::Yes), made(Enabled::No)) {
+        (Ok(()), _) => Allocator::ScanningPool,
+        (Err(reason), Ok(())) => Allocator::Pool { reason },
+        (Err(_), Err(reason)) => Allocator::OnDemand { reason },
+    }
+}
+
 /// Makes the engine with the fastest allocator that the machine can give: a pool that asks the kernel which pages were
 /// touched (Linux 6.7), a plain pool, or memory on demand with a warning.
-pub(crate) fn build(settings: &Settings) -> wasmtime::Result<Engine> {
-    let scanning = Engine::new(config(settings).allocation_strategy(pool(settings, Enabled::Yes)));
+pub(crate) fn build(settings: &Settings, calls: Calls) -> wasmtime::Result<Engine> {
+    let scanning = Engine::new(config(settings, calls).allocation_strategy(pool(settings, Enabled::Yes)));
     let Err(no_scan) = scanning else { return scanning };
-    let plain = Engine::new(config(settings).allocation_strategy(pool(settings, Enabled::No)));
+    let plain = Engine::new(config(settings, calls).allocation_strategy(pool(settings, Enabled::No)));
     let Err(no_pool) = plain else {
         telemetry::pool_without_scans(&no_scan);
         return plain;
     };
-    let engine = Engine::new(config(settings).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
+    let engine = Engine::new(config(settings, calls).allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
     telemetry::no_pool(settings, &no_pool);
     Ok(engine)
 }
 
-fn config(settings: &Settings) -> Config {
+fn config(settings: &Settings, calls: Calls) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -53,8 +93,11 @@ fn config(settings: &Settings) -> Config {
         // keep the host busy.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES))
-        // One export is called at a time; what concurrency would need in each store is not made.
-        .concurrency_support(false);
+        // Where one export is called at a time, what concurrency would need in each store is not made.
+        .concurrency_support(calls == Calls::Concurrent);
+    if calls == Calls::Concurrent {
+        config.wasm_component_model_async(true);
+    }
     config
 }
 

@@ -1,23 +1,33 @@
 //! A guest: one version of a handler, ready to run. Implements the port [`Invoke`].
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_core::future::BoxFuture;
 use hostel_event::handler::Handler;
 use hostel_event::name::Version;
 use hostel_event::outcome::{Fault, FaultKind, Log, Report};
 use hostel_event::port::{Call, Invoke};
+use wasmtime::Engine;
 
 use crate::component::Component;
 use crate::invocation::{Invocation, reason};
 use crate::runtime::Inner;
+use crate::warm::Pool;
 
 /// A component together with one handler's limits and grants.
 pub struct Guest {
     runtime: Arc<Inner>,
     component: Arc<Component>,
     handler: Arc<Handler>,
+    /// How many events an instance serves.
+    reuse: NonZeroU32,
+    /// Instances that wait for another event. They are this version's alone and go with it.
+    warm: Arc<Pool>,
+    /// See [`Guest::denied`].
+    denied: AtomicU64,
 }
 
 /// Why a handler could not be made ready, and what it logged on the way.
@@ -48,7 +58,13 @@ pub enum InitError {
 
 impl Guest {
     pub(crate) fn new(runtime: Arc<Inner>, component: Arc<Component>, handler: Arc<Handler>) -> Self {
-        Self { runtime, component, handler }
+        // More than run at the same time are never wanted.
+        let most = handler.subscriptions.iter().map(|subscription| subscription.concurrency).sum::<usize>().max(1);
+        let warm = Arc::new(Pool::new(Arc::clone(&runtime.warm), most));
+        // What an asynchronous guest began may go on after it has returned, and would go on in another event's time.
+        let is_concurrent = !Engine::same(component.code.engine(), &runtime.engine);
+        let reuse = if is_concurrent { NonZeroU32::MIN } else { handler.reuse };
+        Self { runtime, component, handler, reuse, warm, denied: AtomicU64::new(0) }
     }
 
     pub(crate) fn runtime(&self) -> &Inner {
@@ -63,7 +79,33 @@ impl Guest {
         &self.handler
     }
 
-    /// Makes an instance and runs its `lifecycle.init` if it exports one, under the handler's limits. To be called once
+    pub(crate) fn warm(&self) -> &Arc<Pool> {
+        &self.warm
+    }
+
+    /// How many calls of it were denied for want of a grant, in all invocations that have ended.
+    #[must_use]
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_denied(&self, calls: u32) {
+        if calls > 0 {
+            self.denied.fetch_add(u64::from(calls), Ordering::Relaxed);
+        }
+    }
+
+    /// How many events an instance serves.
+    pub(crate) fn reuse(&self) -> NonZeroU32 {
+        self.reuse
+    }
+
+    /// Whether an instance serves more than one event.
+    pub(crate) fn serves_several(&self) -> bool {
+        self.reuse.get() > 1
+    }
+
+    /// Makes an instance of its own and runs its `lifecycle.init` if it exports one, under the handler's limits. To be called once
     /// before the first event, so that what can never run is refused and not retried. Returns what it logged.
     ///
     /// Cancelling ends the guest where it stands.
@@ -73,7 +115,7 @@ impl Guest {
     pub async fn init(&self) -> Result<Log, Box<InitFailure>> {
         // Boxed: a store with all that wasmtime keeps across a suspension is large.
         Box::pin(async {
-            let mut invocation = Invocation::new(self, None);
+            let mut invocation = Invocation::fresh(self);
             let error = match invocation.init().await {
                 Ok(Ok(())) => return Ok(invocation.finish_log()),
                 Ok(Err(text)) => InitError::Refused(reason(&text)),
@@ -93,10 +135,17 @@ impl Invoke for Guest {
         &self.handler.version
     }
 
+    fn memory(&self) -> usize {
+        self.handler.limits.memory
+    }
+
     fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
         Box::pin(async move {
-            let mut invocation = Invocation::new(self, Some(call));
-            let ended = invocation.handle().await;
+            // Before the deadline begins: what its neighbours compute is not its doing.
+            let turn = self.runtime.turns.begin(&self.handler.tenant).await;
+            let mut invocation = Invocation::new(self);
+            invocation.begin_turn(turn);
+            let ended = invocation.handle(call).await;
             invocation.report(ended)
         })
     }

@@ -17,6 +17,11 @@ impl<'a> Interface<'a> {
         Self { name, version }
     }
 
+    /// Whether this is the interface that a text names, whatever the versions.
+    pub(crate) fn is_named(&self, text: &str) -> bool {
+        self.name == Interface::parse(text).name
+    }
+
     /// Whether one may stand for the other: the same name, and versions that semver calls compatible.
     pub(crate) fn is_compatible(&self, other: &Self) -> bool {
         self.name == other.name && compatibility(self.version) == compatibility(other.version)

@@ -1,28 +1,29 @@
-//! One invocation: a store and an instance of its own, under one deadline, and the report of how it went.
+//! One invocation: one event in a sandbox, under one deadline, and the report of how it went.
 
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Poll, ready};
+use std::time::Duration;
 
 use hostel_event::outcome::{Fault, FaultKind, Log, Outcome, Report, Usage};
 use hostel_event::port::Call;
 use hostel_event::subscription::RetryPolicy;
-use parking_lot::Mutex;
-use wasmtime::component::{Instance, Resource, TypedFunc};
-use wasmtime::{Store, UpdateDeadline};
+use tokio::time::Sleep;
+use wasmtime::Store;
+use wasmtime::component::Instance;
 
-use crate::bindings::hostel::handler::types::Failure;
-use crate::capability::events::Lent;
-use crate::capability::http::Http;
+use crate::adapter::{self, Answer};
+use crate::bindings::hostel::handler::types::{Failure, RetryAdvice};
 use crate::component::Component;
-use crate::deadline::Deadline;
 use crate::fault::fault;
 use crate::guest::Guest;
-use crate::log::{Recorder, cut_at};
-use crate::runtime::Inner;
+use crate::log::cut_at;
+use crate::meter::Meter;
+use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::Active;
+use crate::turns::Turn;
 
 /// Bytes of a reason that are kept; the contract says so.
 const REASON_BYTES: usize = 4096;
@@ -30,17 +31,14 @@ const REASON_BYTES: usize = 4096;
 /// next tick and tells where it was; what is still there after several ticks waits in a host call.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// A store made for one invocation. It is gone, with all that the guest held, when this is.
+/// A sandbox while it serves one event. Dropped before its report, it ends the guest where it stands.
 pub(crate) struct Invocation<'a> {
-    store: Store<State>,
-    component: &'a Component,
-    deadline: Arc<Deadline>,
-    log: Arc<Mutex<Recorder>>,
+    guest: &'a Guest,
+    sandbox: Sandbox,
+    meter: Arc<Meter>,
+    /// Last, so that what runs is counted until all of it is given back.
     _active: Active<'a>,
 }
-
-/// `subscriber.handle`.
-type Handle = TypedFunc<(Resource<Lent>,), (Result<(), Failure>,)>;
 
 /// How running a guest ended when it did not return.
 #[derive(Debug)]
@@ -52,66 +50,78 @@ pub(crate) enum Ended {
 }
 
 impl<'a> Invocation<'a> {
-    /// Makes the store; the deadline runs from here. Without a call only `init` may be run.
-    pub(crate) fn new(guest: &'a Guest, call: Option<Call>) -> Self {
-        let runtime: &Inner = guest.runtime();
-        let limits = &guest.handler().limits;
-        let deadline = Arc::new(Deadline::new(Instant::now(), limits.deadline));
-        let log = Arc::new(Mutex::new(Recorder::new(limits, Arc::clone(&runtime.clock))));
-        let http = Http::new(Arc::clone(guest.handler()), Arc::clone(&log), Arc::clone(&runtime.outgoing));
-        let state = State::new(Arc::clone(guest.handler()), call, Arc::clone(&deadline), Arc::clone(&log), http);
+    /// Takes a warm sandbox if there is one, or makes one; the deadline runs from here.
+    pub(crate) fn new(guest: &'a Guest) -> Self {
+        let runtime = guest.runtime();
+        // Before a sandbox is taken, so that it is counted all the time.
         let active = runtime.ticker.activate();
-        let mut store = Store::new(&runtime.engine, state);
-        store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(runtime.transfer_limit);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            if store.data().deadline.has_passed() {
-                return Ok(UpdateDeadline::Interrupt);
-            }
-            // Tokio's own yield lets its timers and sockets have a turn as well, not only the other tasks.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
-        Self { store, component: guest.component(), deadline, log, _active: active }
+        let warm = if guest.serves_several() { guest.warm().take() } else { None };
+        let Some(mut sandbox) = warm else { return Self::make(guest, active) };
+        let meter = Arc::new(Meter::new(&guest.handler().limits));
+        sandbox.begin(runtime, Arc::clone(&meter));
+        Self { guest, sandbox, meter, _active: active }
     }
 
-    /// Runs `subscriber.handle`.
-    pub(crate) async fn handle(&mut self) -> Result<Result<(), Failure>, Ended> {
-        let deadline = Arc::clone(&self.deadline);
-        within(&deadline, async {
-            let instance = self.instantiate().await?;
-            let handle = self.handle_of(&instance)?;
-            let (result,) = handle.call_async(&mut self.store, (Lent::resource(),)).await?;
-            Ok(result)
+    /// Makes a sandbox; the deadline runs from here.
+    pub(crate) fn fresh(guest: &'a Guest) -> Self {
+        Self::make(guest, guest.runtime().ticker.activate())
+    }
+
+    fn make(guest: &'a Guest, active: Active<'a>) -> Self {
+        let runtime = guest.runtime();
+        let meter = Arc::new(Meter::new(&guest.handler().limits));
+        runtime.warm.make_room(|| runtime.ticker.active());
+        let sandbox = Sandbox::new(runtime, guest.component(), guest.handler(), Arc::clone(&meter));
+        Self { guest, sandbox, meter, _active: active }
+    }
+
+    /// It begins in a turn, if it had to wait for one.
+    pub(crate) fn begin_turn(&self, turn: Option<Turn>) {
+        if let Some(turn) = turn {
+            self.meter.begin_turn(turn);
+        }
+    }
+
+    /// Calls the guest with an event, in an instance that is made and prepared before if there is none.
+    pub(crate) async fn handle(&mut self, event: Call) -> Result<Answer, Ended> {
+        let (guest, sandbox) = (self.guest, &mut self.sandbox);
+        within(&self.meter, async {
+            let instance = match sandbox.instance {
+                Some(instance) => instance,
+                None => {
+                    let instance = sandbox.instantiate(guest.component()).await?;
+                    // The contract: an instance that serves one event was prepared when the handler was deployed.
+                    if guest.serves_several()
+                        && let Err(text) = init(&mut sandbox.store, guest.component(), &instance).await?
+                    {
+                        sandbox.discard();
+                        let reason = format!("the handler's init failed in a new instance: {text}");
+                        return Ok(Err(Failure::Retry(RetryAdvice { reason, after_ms: None })));
+                    }
+                    sandbox.made();
+                    instance
+                }
+            };
+            sandbox.serve(event);
+            adapter::call(&mut sandbox.store, &instance, guest.component().export).await
         })
         .await
     }
 
     /// Makes an instance, which shows whether one can be made and called, and runs `lifecycle.init` if there is one.
     pub(crate) async fn init(&mut self) -> Result<Result<(), String>, Ended> {
-        let deadline = Arc::clone(&self.deadline);
-        within(&deadline, async {
-            let instance = self.instantiate().await?;
-            self.handle_of(&instance)?;
-            let Some(init) = self.component.init else { return Ok(Ok(())) };
-            let init = instance.get_typed_func::<(), (Result<(), String>,)>(&mut self.store, init)?;
-            let (result,) = init.call_async(&mut self.store, ()).await?;
-            Ok(result)
+        let (component, sandbox) = (self.guest.component(), &mut self.sandbox);
+        within(&self.meter, async {
+            let instance = sandbox.instantiate(component).await?;
+            adapter::check(&mut sandbox.store, &instance, component.export)?;
+            init(&mut sandbox.store, component, &instance).await
         })
         .await
     }
 
-    /// The function `handle`, if it has the type that the contract says.
-    fn handle_of(&mut self, instance: &Instance) -> wasmtime::Result<Handle> {
-        instance.get_typed_func(&mut self.store, self.component.handle)
-    }
-
-    async fn instantiate(&mut self) -> wasmtime::Result<Instance> {
-        self.component.code.instantiate_async(&mut self.store).await
-    }
-
-    /// What the host tells of it.
-    pub(crate) fn report(self, ended: Result<Result<(), Failure>, Ended>) -> Report {
+    /// What the host tells of it. Keeps the sandbox warm for another event, if it may serve one.
+    pub(crate) fn report(mut self, ended: Result<Answer, Ended>) -> Report {
+        let has_returned = ended.is_ok();
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Ack,
             Ok(Err(Failure::Retry(advice))) => Outcome::Retry {
@@ -122,21 +132,39 @@ impl<'a> Invocation<'a> {
             Err(ended) => Outcome::Fault(self.fault(&ended)),
         };
         let log = self.finish_log();
-        let peak_memory = self.store.data().limiter.peak();
+        let peak_memory = self.sandbox.store.data().limiter.peak();
         // What the guest held goes back before anyone hears of the outcome, so that the next event finds it.
-        drop(self.store);
-        Report { outcome, log, usage: Usage { wall: self.deadline.elapsed(), peak_memory } }
+        if has_returned && self.sandbox.may_serve_another(self.guest.reuse()) {
+            self.guest.warm().put(self.sandbox);
+        } else {
+            drop(self.sandbox);
+        }
+        let Meter { deadline, cpu, traffic, .. } = &*self.meter;
+        // What giving it back took is the guest's doing too.
+        let wall = deadline.elapsed();
+        let usage = Usage {
+            wall,
+            cpu: cpu.at_end(wall),
+            peak_memory,
+            bytes_in: traffic.bytes_in(),
+            bytes_out: traffic.bytes_out(),
+            calls: traffic.calls(),
+        };
+        Report { outcome, log, usage }
     }
 
     /// What kind of fault ended it.
     pub(crate) fn fault(&self, ended: &Ended) -> Fault {
         // To the millisecond: an extension counts from whenever it was asked for.
-        let total = Duration::from_millis(u64::try_from(self.deadline.total().as_millis()).unwrap_or(u64::MAX));
+        let total = Duration::from_millis(u64::try_from(self.meter.deadline.total().as_millis()).unwrap_or(u64::MAX));
         match ended {
             Ended::Failed(error) => {
-                let mut fault = fault(error, &self.store.data().limiter);
+                let mut fault = fault(error, &self.sandbox.store.data().limiter);
                 if fault.kind == FaultKind::Deadline {
-                    fault.message = format!("the handler did not return within {total:?}; it was computing");
+                    fault.message = match self.meter.cpu.limit().filter(|_| self.meter.cpu.is_spent()) {
+                        Some(limit) => format!("the handler computed for longer than its CPU time of {limit:?}"),
+                        None => format!("the handler did not return within {total:?}; it was computing"),
+                    };
                 }
                 fault
             }
@@ -148,10 +176,23 @@ impl<'a> Invocation<'a> {
         }
     }
 
-    /// Everything that it logged.
+    /// Everything that it logged. To be called once; what it was denied is counted then.
     pub(crate) fn finish_log(&self) -> Log {
-        self.log.lock().finish()
+        self.guest.count_denied(self.meter.traffic.denied());
+        self.sandbox.store.data().log.lock().finish()
     }
+}
+
+/// Runs `lifecycle.init` if there is one.
+async fn init(
+    store: &mut Store<State>,
+    component: &Component,
+    instance: &Instance,
+) -> wasmtime::Result<Result<(), String>> {
+    let Some(init) = component.init else { return Ok(Ok(())) };
+    let init = instance.get_typed_func::<(), (Result<(), String>,)>(&mut *store, init)?;
+    let (result,) = init.call_async(store, ()).await?;
+    Ok(result)
 }
 
 /// The part of a guest's reason that is kept.
@@ -160,20 +201,34 @@ pub(crate) fn reason(text: &str) -> String {
 }
 
 /// Runs `work` to its end, or drops it some time after the deadline, wherever the deadline has been moved by then.
+/// Counts its processor time.
 ///
 /// The timer runs on real time, as the deadline does: a guest's loop does not heed a test's clock.
-async fn within<T>(deadline: &Deadline, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Ended> {
+async fn within<T>(meter: &Meter, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Ended> {
     let mut work = pin!(work);
-    loop {
-        let end = deadline.instant() + GRACE;
-        tokio::select! {
-            biased;
-            result = &mut work => return result.map_err(Ended::Failed),
-            () = tokio::time::sleep_until(end.into()) => {
-                if deadline.has_passed() {
-                    return Err(Ended::Blocked);
-                }
+    // Most guests never wait, and need none.
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|context| {
+        loop {
+            meter.cpu.enter();
+            let polled = work.as_mut().poll(context);
+            meter.left_thread();
+            if let Poll::Ready(result) = polled {
+                return Poll::Ready(result.map_err(Ended::Failed));
+            }
+            meter.cpu.leave();
+            // At the deadline it is polled once more, so that one that waits for its turn goes on and is stopped.
+            let grace = if meter.deadline.has_passed() { GRACE } else { Duration::ZERO };
+            let end = meter.deadline.instant() + grace;
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
+            if timer.deadline() != end.into() {
+                timer.as_mut().reset(end.into());
+            }
+            ready!(timer.as_mut().poll(context));
+            if !grace.is_zero() && meter.deadline.has_passed() {
+                return Poll::Ready(Err(Ended::Blocked));
             }
         }
-    }
+    })
+    .await
 }

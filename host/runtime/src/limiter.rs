@@ -12,6 +12,8 @@ const TABLE_ELEMENTS_TOTAL: usize = 5 * TABLE_ELEMENTS;
 pub(crate) struct Limiter {
     memory_limit: usize,
     memory: usize,
+    /// What it held when it was ready for its first event.
+    first: usize,
     peak: usize,
     table_elements: usize,
     denied: Option<Denied>,
@@ -28,7 +30,28 @@ pub(crate) enum Denied {
 
 impl Limiter {
     pub(crate) fn new(memory_limit: usize) -> Self {
-        Self { memory_limit, memory: 0, peak: 0, table_elements: 0, denied: None }
+        Self { memory_limit, memory: 0, first: 0, peak: 0, table_elements: 0, denied: None }
+    }
+
+    /// Begins to count for another event what the same instance holds.
+    pub(crate) fn begin(&mut self) {
+        (self.peak, self.denied) = (self.memory, None);
+    }
+
+    /// Remembers what is held now as what a new instance holds.
+    pub(crate) fn made(&mut self) {
+        self.first = self.memory;
+    }
+
+    /// The memory that is held now. It only ever grows.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Whether events have used up half of the room that a new instance had. What is left may be too little for the
+    /// next.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.memory - self.first > self.memory_limit.saturating_sub(self.first) / 2
     }
 
     /// The most memory that was held at once.

@@ -33,8 +33,8 @@ pub enum LoadError {
     OtherVersion {
         /// What it exports.
         found: String,
-        /// What the host calls.
-        wanted: &'static str,
+        /// What the host calls, in every version that it knows.
+        wanted: String,
     },
     /// Cut off, or not valid WebAssembly.
     #[error("component is damaged at byte {offset} of {bytes}: {message}")]

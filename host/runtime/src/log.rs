@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hostel_event::handler::Limits;
 use hostel_event::outcome::{Level, Log, LogLine, LogSource};
 use hostel_event::port::Clock;
+use hostel_event::time::Timestamp;
 
 /// Collects lines until the bounds are reached and counts the rest.
 pub(crate) struct Recorder {
@@ -44,6 +45,11 @@ impl Recorder {
             stdout: Partial::default(),
             stderr: Partial::default(),
         }
+    }
+
+    /// The time by the clock that stamps the lines.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// Takes a line from `wasi:logging`.

@@ -4,7 +4,7 @@ use crate::interface::Interface;
 use crate::load::LoadError;
 
 /// Every interface that is linked, in the version that it is linked in. A test links each.
-pub(crate) const OFFERED: [&str; 36] = [
+pub(crate) const OFFERED: [&str; 41] = [
     "hostel:handler/types@0.1.0",
     "hostel:handler/events@0.1.0",
     "hostel:handler/publisher@0.1.0",
@@ -41,7 +41,22 @@ pub(crate) const OFFERED: [&str; 36] = [
     "wasi:sockets/tcp-create-socket@0.2.12",
     "wasi:sockets/udp@0.2.12",
     "wasi:sockets/udp-create-socket@0.2.12",
+    "wasi:messaging/types@0.2.0-draft",
+    "wasi:messaging/producer@0.2.0-draft",
+    "wasi:messaging/request-reply@0.2.0-draft",
+    "wasmcloud:messaging/types@0.2.0",
+    "wasmcloud:messaging/consumer@0.2.0",
 ];
+
+/// What is linked beside it for components that are asynchronous in the component model's own way.
+pub(crate) const OFFERED_CONCURRENT: [&str; 2] =
+    ["wasmcloud:messaging/types@0.3.0", "wasmcloud:messaging/consumer@0.3.0"];
+
+/// Whether these imports can only be had together with concurrency.
+pub(crate) fn needs_concurrency(imports: &[String]) -> bool {
+    let offered = OFFERED_CONCURRENT.map(Interface::parse);
+    imports.iter().any(|import| offered.iter().any(|offered| offered.is_compatible(&Interface::parse(import))))
+}
 
 /// Refuses imports that are not offered, all of them at once.
 ///
@@ -54,11 +69,20 @@ pub(crate) fn check(imports: &[String]) -> Result<(), LoadError> {
 
 fn refusal(import: &str) -> Option<String> {
     let found = Interface::parse(import);
-    let mut same_name = OFFERED.iter().map(|offered| Interface::parse(offered)).filter(|it| it.name == found.name);
-    match same_name.next() {
-        Some(offered) if offered.is_compatible(&found) => None,
-        Some(offered) => Some(format!("`{import}` (this host has version {})", offered.version)),
-        None => Some(format!("`{import}`")),
+    let same_name: Vec<Interface<'_>> = OFFERED
+        .iter()
+        .chain(&OFFERED_CONCURRENT)
+        .map(|offered| Interface::parse(offered))
+        .filter(|it| it.name == found.name)
+        .collect();
+    if same_name.iter().any(|offered| offered.is_compatible(&found)) {
+        return None;
+    }
+    let versions: Vec<&str> = same_name.iter().map(|offered| offered.version).collect();
+    match &versions[..] {
+        [] => Some(format!("`{import}`")),
+        [version] => Some(format!("`{import}` (this host has version {version})")),
+        versions => Some(format!("`{import}` (this host has versions {})", versions.join(" and "))),
     }
 }
 

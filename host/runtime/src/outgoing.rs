@@ -5,7 +5,12 @@
 //! [`capability::http`](crate::capability::http). It follows no redirects: that is the guest's business, and each of its
 //! requests is looked at.
 //!
+//! A tenant that has as many connections open as its quota allows waits for one of its own to end.
+//!
 //! Whatever waits here is dropped with the guest's store, and so ends by the guest's deadline.
+
+pub(crate) mod network;
+mod share;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +35,13 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use hostel_event::destination::Origin;
+use hostel_event::name::Tenant;
+
+use crate::provision::Provision;
+use crate::settings::Settings;
+
+use network::Network;
+use share::{Share, Shares};
 
 /// The longest wait for a connection to one address, unless the guest asks for less. Arbitrary; the deadline is usually
 /// sooner.
@@ -41,6 +53,9 @@ const HEADERS: usize = 128;
 /// Sends requests, at most so many at the same time.
 pub(crate) struct Outgoing {
     room: Arc<Semaphore>,
+    shares: Arc<Shares>,
+    provision: Arc<dyn Provision>,
+    private_addresses: Vec<Network>,
     /// The most bytes of a body, either way.
     body_limit: u64,
     /// Made when the first guest wants it: reading the system's certificates takes some milliseconds.
@@ -51,23 +66,39 @@ pub(crate) struct Outgoing {
 pub(crate) type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl Outgoing {
-    pub(crate) fn new(connections: usize, body_limit: usize) -> Self {
-        let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        Self { room, body_limit: u64::try_from(body_limit).unwrap_or(u64::MAX), tls: OnceCell::new() }
+    pub(crate) fn new(settings: &Settings, provision: Arc<dyn Provision>) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))),
+            shares: Arc::default(),
+            provision,
+            private_addresses: settings.private_addresses.clone(),
+            body_limit: u64::try_from(settings.transfer_limit).unwrap_or(u64::MAX),
+            tls: OnceCell::new(),
+        }
     }
 
-    /// Sends a request to an address of its origin that `may_connect` allows.
+    /// Whether the operator lets guests connect to an address that is not public.
+    pub(crate) fn is_opened(&self, address: IpAddr) -> bool {
+        self.private_addresses.iter().any(|network| network.contains(address))
+    }
+
+    /// Sends a tenant's request to an address of its origin that `may_connect` allows.
     ///
     /// # Errors
-    /// [`Error::DestinationIpProhibited`] if none is allowed; whatever goes wrong on the way.
+    /// [`Error::DestinationIpProhibited`] if none is allowed, [`Error::ConnectionLimitReached`] if the tenant may have no
+    /// connections; whatever goes wrong on the way.
     pub(crate) async fn send(
         &self,
         mut request: Request<WasiBody>,
-        origin: &Origin,
+        (tenant, origin): (&Tenant, &Origin),
         options: RequestOptions,
         may_connect: impl Fn(IpAddr) -> bool,
     ) -> Result<Sent, Error> {
+        // Its own share first: who waits for that must not keep others from theirs.
+        let share = self.shares.take(tenant, || self.provision.connections(tenant)).await;
+        let share = share.map_err(|_| Error::ConnectionLimitReached)?;
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
+        let room = (share, room);
         let patience = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(CONNECT_TIMEOUT);
         let stream = connect(&resolve(origin, may_connect).await?, patience).await?;
         // HTTP/1.1 names the host in a header, and only the path on the first line.
@@ -142,7 +173,7 @@ type Exchanged = (Response<hyper::body::Incoming>, Box<dyn Future<Output = Resul
 async fn exchange<S: Read + Write + Send + Unpin + 'static>(
     stream: S,
     request: Request<WasiBody>,
-    (options, room): (RequestOptions, OwnedSemaphorePermit),
+    (options, room): (RequestOptions, (Share, OwnedSemaphorePermit)),
 ) -> Result<Exchanged, Error> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES).max_headers(HEADERS);

@@ -3,41 +3,64 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use hostel_event::handler::{Digest, Handler};
 use hostel_event::port::Clock;
 use parking_lot::Mutex;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
 
-use crate::cache::Cache;
-use crate::component::{Component, Source};
+use crate::compiler::Compiler;
+use crate::component::Component;
+use crate::engine::Calls;
 use crate::guest::Guest;
-use crate::load::{LoadError, damaged, digest, surface};
+use crate::load::{LoadError, digest, surface};
+use crate::offer;
 use crate::outgoing::Outgoing;
+use crate::provision::{Nothing, Provision};
 use crate::settings::Settings;
-use crate::state::State;
 use crate::ticker::Ticker;
+use crate::turns::Turns;
+use crate::warm::Warm;
 use crate::world::World;
-use crate::{capability, engine, offer, telemetry};
 
 /// Loads components and runs handlers. There is one in a host.
 pub struct Runtime {
     inner: Arc<Inner>,
-    linker: Linker<State>,
-    cache: Cache,
+    plain: Compiler,
+    /// Made when the first component needs it.
+    concurrent: Mutex<Option<Arc<Compiler>>>,
+    settings: Settings,
     loaded: Mutex<HashMap<Digest, Arc<Slot>>>,
-    component_limit: usize,
+    compiled: AtomicU64,
+    from_cache: AtomicU64,
+}
+
+/// What the runtime does now, and how it came by the code of the components that it loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Guests that run.
+    pub running: usize,
+    /// Warm instances that wait for an event.
+    pub warm: usize,
+    /// Components that were compiled.
+    pub compiled: u64,
+    /// Components whose code was in the cache.
+    pub from_cache: u64,
 }
 
 /// What guests need for as long as they live.
 pub(crate) struct Inner {
+    /// Of the components that are not asynchronous.
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ticker: Ticker,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) transfer_limit: usize,
     pub(crate) outgoing: Arc<Outgoing>,
+    pub(crate) provision: Arc<dyn Provision>,
+    pub(crate) warm: Arc<Warm>,
     memory_limit: usize,
 }
 
@@ -96,19 +119,42 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`] says what the machine would not give.
     pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, RuntimeError> {
-        let text = |error: wasmtime::Error| RuntimeError::Engine(format!("{error:#}"));
-        let engine = engine::build(settings).map_err(text)?;
-        let linker = capability::linker(&engine).map_err(text)?;
-        let cache = Cache::open(&settings.cache_dir, &engine)?;
-        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Ticker)?;
+        Self::providing(settings, clock, Arc::new(Nothing))
+    }
+
+    /// The same, for tenants for whom the operator has something.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn providing(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        provision: Arc<dyn Provision>,
+    ) -> Result<Self, RuntimeError> {
+        let plain = Compiler::new(settings, Calls::OneAtATime)?;
+        let engine = plain.engine().clone();
+        let warm = Arc::new(Warm::new(settings));
+        let ticker = Ticker::start(engine.clone(), Arc::clone(&warm)).map_err(RuntimeError::Ticker)?;
         let (transfer_limit, memory_limit) = (settings.transfer_limit, settings.memory_limit);
-        let outgoing = Arc::new(Outgoing::new(settings.connections, transfer_limit));
+        let outgoing = Arc::new(Outgoing::new(settings, Arc::clone(&provision)));
         Ok(Self {
-            inner: Arc::new(Inner { engine, clock, ticker, transfer_limit, outgoing, memory_limit }),
-            linker,
-            cache,
+            inner: Arc::new(Inner {
+                engine,
+                clock,
+                ticker,
+                turns: Turns::new(),
+                transfer_limit,
+                outgoing,
+                provision,
+                warm,
+                memory_limit,
+            }),
+            plain,
+            concurrent: Mutex::new(None),
+            settings: settings.clone(),
             loaded: Mutex::new(HashMap::new()),
-            component_limit: settings.component_limit,
+            compiled: AtomicU64::new(0),
+            from_cache: AtomicU64::new(0),
         })
     }
 
@@ -120,7 +166,7 @@ impl Runtime {
     /// # Errors
     /// [`LoadError`] says what the bytes are instead, or what they lack.
     pub fn load(&self, bytes: &[u8]) -> Result<Arc<Component>, LoadError> {
-        let surface = surface(bytes, self.component_limit)?;
+        let surface = surface(bytes, self.settings.component_limit)?;
         let world = World::detect(&surface.exports)?;
         offer::check(&surface.imports)?;
 
@@ -130,15 +176,27 @@ impl Runtime {
         if let Some(component) = held.upgrade() {
             return Ok(component);
         }
-        let cached = self.cache.fetch(&self.inner.engine, &digest);
-        let source = Source { digest, bytes: bytes.len(), world, from_cache: cached.is_some() };
-        let code = match cached {
-            Some(code) => code,
-            None => self.compile(bytes, &digest)?,
+        let component = if world.is_concurrent() || offer::needs_concurrency(&surface.imports) {
+            self.concurrent()?.load(bytes, digest, world)?
+        } else {
+            self.plain.load(bytes, digest, world)?
         };
-        let component = Arc::new(Component::link(&source, &code, &self.linker)?);
+        let count = if component.from_cache() { &self.from_cache } else { &self.compiled };
+        count.fetch_add(1, Ordering::Relaxed);
+        let component = Arc::new(component);
         *held = Arc::downgrade(&component);
         Ok(component)
+    }
+
+    /// What it does now, and did so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            running: self.inner.ticker.active(),
+            warm: self.inner.warm.waiting(),
+            compiled: self.compiled.load(Ordering::Relaxed),
+            from_cache: self.from_cache.load(Ordering::Relaxed),
+        }
     }
 
     /// The slot of a digest; forgets those whose components nobody holds any more.
@@ -149,22 +207,17 @@ impl Runtime {
         Arc::clone(loaded.entry(digest).or_default())
     }
 
-    fn compile(&self, bytes: &[u8], digest: &Digest) -> Result<wasmtime::component::Component, LoadError> {
-        let code = wasmtime::component::Component::from_binary(&self.inner.engine, bytes).map_err(|error| {
-            let text = format!("{error:#}");
-            // wasmtime hides the place of an error inside a function; the validator tells it.
-            match wasmparser::Validator::new().validate_all(bytes) {
-                Err(error) => damaged(&error, bytes.len()),
-                // The pool's checks come with the same type of error as all others. They speak of what exceeds what.
-                Ok(_) if text.contains("exceeds") => LoadError::Limits(text),
-                Ok(_) => LoadError::Host(text),
-            }
-        })?;
-        match code.serialize() {
-            Ok(image) => self.cache.store(digest, &image),
-            Err(error) => telemetry::code_not_cached(digest, &format_args!("{error:#}")),
+    /// The compiler of asynchronous components. Made once; an error is no reason not to try again.
+    fn concurrent(&self) -> Result<Arc<Compiler>, LoadError> {
+        let mut concurrent = self.concurrent.lock();
+        if let Some(compiler) = &*concurrent {
+            return Ok(Arc::clone(compiler));
         }
-        Ok(code)
+        let compiler = Compiler::new(&self.settings, Calls::Concurrent);
+        let compiler = Arc::new(compiler.map_err(|error| LoadError::Host(error.to_string()))?);
+        self.inner.ticker.also(compiler.engine().clone());
+        *concurrent = Some(Arc::clone(&compiler));
+        Ok(compiler)
     }
 
     /// Joins a component with a handler's limits and grants. Cheap: the code was linked when it was loaded.
@@ -193,6 +246,6 @@ impl Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Runtime").field("plain", &self.plain).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::outgoing::network::Network;
+
 /// How large the runtime is. Any values are fine; what the machine cannot give is refused or replaced at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -21,6 +23,12 @@ pub struct Settings {
     pub transfer_limit: usize,
     /// HTTP requests of guests that are under way at the same time, each over a connection of its own. One more waits.
     pub connections: usize,
+    /// Networks that are not public and to which guests may connect all the same, if their manifests name the address.
+    pub private_addresses: Vec<Network>,
+    /// Instances that are kept between two events, of all handlers together. They give way to any that is needed.
+    pub warm: usize,
+    /// Linear memory that instances may hold between two events, of all handlers together, in bytes.
+    pub warm_memory: usize,
 }
 
 impl Settings {
@@ -43,6 +51,10 @@ impl Settings {
     /// have open.
     pub const CONNECTIONS: usize = 256;
 
+    /// Memory held between two events unless set otherwise: some thirty Python guests, or a thousand small ones.
+    /// Memory that a guest never touched counts and takes nothing.
+    pub const WARM_MEMORY: usize = 1024 * 1024 * 1024;
+
     /// Invocations at the same time unless set otherwise, on this machine.
     #[must_use]
     pub fn invocations_here() -> usize {
@@ -61,6 +73,10 @@ impl Settings {
             component_limit: Self::COMPONENT_LIMIT,
             transfer_limit: Self::TRANSFER_LIMIT,
             connections: Self::CONNECTIONS,
+            private_addresses: Vec::new(),
+            // Half of the sandboxes, so that a fresh one seldom has to wait until a warm one was given back.
+            warm: Self::invocations_here() / 2,
+            warm_memory: Self::WARM_MEMORY,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a store holds for one invocation, and what its host functions find there.
+//! What a store holds, and what its host functions find there.
 
 use std::sync::Arc;
 
@@ -6,13 +6,16 @@ use hostel_event::handler::{Grants, Handler};
 use hostel_event::port::Call;
 use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability::http::Http;
 use crate::capability::wasi;
-use crate::deadline::Deadline;
 use crate::limiter::Limiter;
 use crate::log::Recorder;
+use crate::meter::Meter;
+use crate::outgoing::Outgoing;
+use crate::provision::Provision;
 
 /// Resources that a guest may hold at once: streams, pollables, buckets. Arbitrary; each costs the host some hundred
 /// bytes.
@@ -20,42 +23,76 @@ const RESOURCES: usize = 4096;
 
 /// The data of one store.
 pub(crate) struct State {
-    /// Whose invocation it is.
+    // What is the guest's, and stays from event to event where an instance serves several.
+    /// Whose store it is.
     pub(crate) handler: Arc<Handler>,
-    /// What it was called with; `None` while it prepares itself.
-    pub(crate) call: Option<Call>,
     pub(crate) limiter: Limiter,
-    pub(crate) deadline: Arc<Deadline>,
-    pub(crate) log: Arc<Mutex<Recorder>>,
-    pub(crate) http: Http,
-    /// Made when the guest first calls WASI; many never do.
-    wasi: Option<WasiCtx>,
     /// What the guest holds of the host, of WASI and else.
     pub(crate) table: ResourceTable,
+    /// Made when the guest first calls WASI; many never do.
+    wasi: Option<Wasi>,
+    pub(crate) outgoing: Arc<Outgoing>,
+    /// What the operator has for its tenant.
+    pub(crate) provision: Arc<dyn Provision>,
+
+    // What is one event's.
+    /// What it was called with; `None` while it prepares itself.
+    pub(crate) call: Option<Call>,
+    pub(crate) meter: Arc<Meter>,
+    /// The lines of the event under way. Standard streams, which a guest may keep, write into it as well.
+    pub(crate) log: Arc<Mutex<Recorder>>,
+    /// Made when the guest first sends a request.
+    pub(crate) http: Option<Http>,
+}
+
+/// What a guest has of WASI.
+struct Wasi {
+    context: WasiCtx,
+    /// One count for each standard stream that the guest holds, beside this and the context's own.
+    streams: Arc<()>,
+    /// The counts without any stream of the guest's.
+    own: usize,
 }
 
 impl State {
     pub(crate) fn new(
         handler: Arc<Handler>,
-        call: Option<Call>,
-        deadline: Arc<Deadline>,
+        (outgoing, provision): (Arc<Outgoing>, Arc<dyn Provision>),
+        meter: Arc<Meter>,
         log: Arc<Mutex<Recorder>>,
-        http: Http,
     ) -> Self {
         let limiter = Limiter::new(handler.limits.memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        Self { handler, call, limiter, deadline, log, http, wasi: None, table }
+        Self { handler, limiter, table, wasi: None, outgoing, provision, call: None, meter, log, http: None }
     }
 
     pub(crate) fn grants(&self) -> &Grants {
         &self.handler.grants
     }
+
+    /// Forgets the event. What the guest itself keeps of it is in its memory, or still [held](Self::holds_on).
+    pub(crate) fn forget(&mut self) {
+        (self.call, self.http) = (None, None);
+    }
+
+    /// Whether the guest holds anything of the host's but standard streams and what waits for them: a bucket, a request
+    /// under way, an answer's body. With it a later event could reach what belongs to an earlier one.
+    pub(crate) fn holds_on(&mut self) -> bool {
+        let streams = self.wasi.as_ref().map_or(0, |wasi| Arc::strong_count(&wasi.streams) - wasi.own);
+        let held = self.table.iter_mut().filter(|entry| !entry.is::<DynPollable>()).count();
+        held > streams
+    }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| wasi::context(&self.log));
-        WasiCtxView { ctx, table: &mut self.table }
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let streams = Arc::new(());
+            let context = wasi::context(&self.handler.grants.environment, &self.log, &streams);
+            let own = Arc::strong_count(&streams);
+            Wasi { context, streams, own }
+        });
+        WasiCtxView { ctx: &mut wasi.context, table: &mut self.table }
     }
 }

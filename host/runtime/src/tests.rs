@@ -7,3 +7,5 @@ mod capabilities;
 mod faults;
 mod loading;
 mod outcomes;
+mod usage;
+mod warm;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -33,6 +33,10 @@ pub(crate) fn with_type(status: StatusCode, media_type: &'static str, body: Body
     response
 }
 
+/// The code of a problem, in the extensions of its answer, for those who write down what came of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused(pub(crate) String);
+
 /// Why a request was not done.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -42,11 +46,19 @@ pub(crate) struct Failure {
     allow: Option<&'static str>,
     /// The rest of the request was not read, so the connection cannot carry another.
     close: bool,
+    /// Who asks is told how to say who that is.
+    challenge: bool,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { problem: Box::new(Problem::new(code, detail)), retry_after: None, allow: None, close: false }
+        Self {
+            problem: Box::new(Problem::new(code, detail)),
+            retry_after: None,
+            allow: None,
+            close: false,
+            challenge: false,
+        }
     }
 
     /// The host's own fault: the log gets the detail, the caller a number to name.
@@ -68,8 +80,41 @@ impl Failure {
         Self { close: true, ..self }
     }
 
+    /// Refused before anything of the body was read: if there is one, the connection cannot carry another request.
+    pub(crate) fn leaving(self, body: &impl hyper::body::Body) -> Self {
+        if body.is_end_stream() { self } else { self.closing() }
+    }
+
+    /// With the header that asks for a token (RFC 6750, section 3).
+    pub(crate) fn challenge(self) -> Self {
+        Self { challenge: true, ..self }
+    }
+
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { problem: Box::new(self.problem.with_status(status.as_u16())), ..self }
+    }
+
+    /// Of one event of a batch, counted from 0.
+    pub(crate) fn of_event(mut self, index: usize) -> Self {
+        self.problem.detail = format!("event {index} of the batch: {}", self.problem.detail);
+        self
+    }
+
+    /// Of what was done in part before: with another code, and a text before its own. Status and advice stay.
+    pub(crate) fn in_part(self, code: Code, text: &str) -> Self {
+        let detail = format!("{text}: {}", self.problem.detail);
+        Self { problem: Box::new(Problem::new(code, detail).with_status(self.problem.status)), ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> u16 {
+        self.problem.status
+    }
+
+    /// Its code and its text, for an answer that tells of several.
+    pub(crate) fn told(self) -> (String, String) {
+        let Problem { code, detail, .. } = *self.problem;
+        (code, detail)
     }
 
     /// With a hint that knows more of this one case.
@@ -84,6 +129,7 @@ impl IntoResponse for Failure {
         // Plain strings and numbers always serialize.
         let body = serde_json::to_vec(&self.problem).unwrap_or_default();
         let mut response = with_type(status, MEDIA_TYPE, Body::from(body));
+        response.extensions_mut().insert(Refused(self.problem.code));
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
             // Whole seconds, rounded up: sooner would be in vain.
@@ -91,6 +137,9 @@ impl IntoResponse for Failure {
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hostel\""));
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -111,6 +160,9 @@ impl From<PublishError> for Failure {
             PublishError::Header(_) | PublishError::Timing(_) => Self::new(Code::MalformedHeaders, detail),
             PublishError::Overloaded { retry_after, .. } => {
                 Self { retry_after: Some(retry_after), ..Self::new(Code::Overloaded, detail) }
+            }
+            PublishError::Quota { retry_after, .. } => {
+                Self { retry_after: Some(retry_after), ..Self::new(Code::QuotaExceeded, detail) }
             }
             PublishError::Full(_) => Self::new(Code::DiskFull, detail),
             PublishError::Unavailable(_) => Self::new(Code::LogUnusable, detail),
@@ -172,6 +224,7 @@ impl From<Refusal> for Failure {
         let code = match &refusal {
             Refusal::Name(_) => Code::MalformedName,
             Refusal::Manifest(_) => Code::MalformedDocument,
+            Refusal::NothingKept(_) => Code::NothingKept,
             Refusal::Digest { .. } => Code::DigestMismatch,
             Refusal::NoComponent(_) => {
                 return Self::new(Code::NotFound, detail).hint("`hostel deploy` uploads it before it deploys");
@@ -182,7 +235,12 @@ impl From<Refusal> for Failure {
             }
             Refusal::Full(_) => Code::DiskFull,
             Refusal::Unavailable(_) => Code::LogUnusable,
-            Refusal::NoHandler(_) => Code::NotFound,
+            Refusal::NoHandler(_) | Refusal::NoTenant(_) => Code::NotFound,
+            Refusal::TenantOfConfig(_) => Code::TenantOfConfig,
+            Refusal::TenantNotEmpty(_) => Code::TenantNotEmpty,
+            Refusal::Limit(_) => Code::LimitReached,
+            Refusal::NotExported { .. } => Code::NotExported,
+            Refusal::NoSecret { .. } => Code::NoSecret,
             Refusal::Load(error) => match load_code(error) {
                 Some(code) => code,
                 None => return Self::internal(&detail),
@@ -209,7 +267,7 @@ pub(crate) fn refused(refusal: Refusal) -> (Code, String) {
 }
 
 /// The code of what is wrong with a component; `None` if nothing is.
-fn load_code(error: &LoadError) -> Option<Code> {
+pub(crate) fn load_code(error: &LoadError) -> Option<Code> {
     match error {
         LoadError::NotWasm(_) => Some(Code::NotWasm),
         LoadError::CoreModule => Some(Code::CoreModule),

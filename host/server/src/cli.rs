@@ -3,19 +3,29 @@
 //! A command asks a host over its API and prints what it says: functions that render are pure and tested, functions
 //! that ask are thin. stdout is data, stderr is talk; exit 0 done, 1 not done, 2 misused.
 
+mod audit;
+mod build;
 mod dead_letters;
 mod deploy;
+mod dev;
+mod doctor;
 mod explain;
 pub(crate) mod failure;
 mod handlers;
 mod logs;
+mod manual;
+mod new;
 pub(crate) mod output;
 mod peers;
 mod publish;
+mod replay;
 mod services;
 mod table;
 mod tail;
-mod text;
+mod tenants;
+pub(crate) mod text;
+mod tokens;
+mod usage;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -24,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 use hostel_api::client::{Client, Target};
 
 use self::failure::Failure;
@@ -42,7 +52,7 @@ pub(crate) struct Arguments {
 }
 
 /// Where the host is and whose things are asked for.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[derive(Clone, PartialEq, Eq, clap::Args)]
 pub(crate) struct Connection {
     /// Where the host's admin API is
     #[arg(long, global = true, env = "HOSTEL_ADMIN_URL", value_name = "URL", help_heading = "Connection")]
@@ -56,6 +66,46 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "HOSTEL_TENANT", value_name = "TENANT", help_heading = "Connection")]
     #[arg(default_value = "default")]
     tenant: String,
+    /// A token to be let in with. The environment and a file keep it out of the list of processes; a flag does not
+    #[arg(long, global = true, env = "HOSTEL_TOKEN", value_name = "TOKEN", help_heading = "Connection")]
+    #[arg(hide_env_values = true)]
+    token: Option<String>,
+    /// A file with the token
+    #[arg(long, global = true, env = "HOSTEL_TOKEN_FILE", value_name = "FILE", help_heading = "Connection")]
+    token_file: Option<PathBuf>,
+    /// A file of certificates to believe hosts by, beside the system's, for URLs of `https`; PEM
+    #[arg(long, global = true, env = "HOSTEL_CA", value_name = "FILE", help_heading = "Connection")]
+    ca: Option<PathBuf>,
+}
+
+/// Without the token.
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { admin_url, ingress_url, tenant, token_file, .. } = self;
+        let mut shown = f.debug_struct("Connection");
+        shown.field("admin_url", admin_url).field("ingress_url", ingress_url).field("tenant", tenant);
+        shown.field("token_file", token_file).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A client of the host that it names, with the token that it has.
+    fn client(self) -> Result<Client, Failure> {
+        let Self { admin_url, ingress_url, tenant, token, token_file, ca } = self;
+        let target = Target { admin: admin_url, ingress: ingress_url, tenant };
+        let client = Client::trusting(&target, ca.as_deref())?;
+        let token = match (token.filter(|token| !token.is_empty()), token_file) {
+            (Some(token), _) => Some(token),
+            (None, Some(file)) => {
+                Some(std::fs::read_to_string(&file).map_err(|error| Failure::unreadable(&file, &error))?)
+            }
+            (None, None) => None,
+        };
+        match token {
+            Some(token) => Ok(client.with_token(token.trim())?),
+            None => Ok(client),
+        }
+    }
 }
 
 /// What to do.
@@ -115,6 +165,12 @@ pub(crate) struct ServeArguments {
 /// The commands that [`run`] runs.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ClientCommand {
+    /// Begin a handler: a folder with a small one that works, its test and its tools
+    New(new::Arguments),
+    /// Build a handler to a component, and check that a host would take it
+    Build(build::Arguments),
+    /// Run a host for one handler, and build it anew and swap it in whenever its source changes
+    Dev(dev::Arguments),
     /// Publish a message, or each line of a file
     Publish(publish::Arguments),
     /// Show events as they are published
@@ -137,14 +193,28 @@ pub(crate) enum ClientCommand {
     Logs(logs::Arguments),
     /// List, show or redrive the events that were given up
     DeadLetters(dead_letters::Arguments),
+    /// Deliver again what is kept to a subscription or a handler
+    Replay(replay::Arguments),
+    /// List, create, show, change or delete tenants
+    Tenants(tenants::Arguments),
+    /// Make, list or revoke tokens
+    Tokens(tokens::Arguments),
+    /// Show who changed what
+    Audit(audit::Arguments),
+    /// Show what handlers used: events, attempts, CPU time, memory, bytes
+    Usage(usage::Arguments),
     /// List who gets events from the host over the network, and how that goes
     Peers(peers::Arguments),
     /// List the services that the host's registry knows, show one, or watch them
     Services(services::Arguments),
+    /// Look for the usual mistakes on this machine, and tell how to cure them
+    Doctor(doctor::Arguments),
     /// Tell what an error code means and what to do about it
     Explain(explain::Arguments),
     /// Print a script that completes commands in a shell
     Completions(explain::CompletionsArguments),
+    /// Print the manual page, or write one for every command
+    Manual(manual::Arguments),
 }
 
 impl Arguments {
@@ -154,7 +224,7 @@ impl Arguments {
     }
 
     fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = manual::command();
         let matches = command.try_get_matches_from_mut(arguments)?;
         let read = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         match useless_flag(&matches, read.command.uses()) {
@@ -173,10 +243,13 @@ impl Command {
     fn uses(&self) -> &'static [&'static str] {
         match self {
             Self::Serve(_) | Self::Client(ClientCommand::Explain(_) | ClientCommand::Completions(_)) => &[],
+            Self::Client(ClientCommand::New(_) | ClientCommand::Build(_) | ClientCommand::Dev(_)) => &[],
+            Self::Client(ClientCommand::Manual(_)) => &[],
+            Self::Client(ClientCommand::Doctor(_)) => &["admin_url"],
             // The host itself says whose topics its ingress serves.
             Self::Client(ClientCommand::Publish(_) | ClientCommand::Tail(_)) => &["ingress_url"],
-            // Services belong to no tenant.
-            Self::Client(ClientCommand::Services(_)) => &["admin_url"],
+            // Services belong to no tenant, and which tenant is meant stands behind `tenants` as an argument.
+            Self::Client(ClientCommand::Services(_) | ClientCommand::Tenants(_)) => &["admin_url"],
             Self::Client(_) => &["admin_url", "tenant"],
         }
     }
@@ -203,9 +276,11 @@ pub(crate) async fn run(connection: Connection, command: ClientCommand) -> ExitC
 }
 
 async fn dispatch(connection: Connection, command: ClientCommand) -> Result<(), Failure> {
-    let Connection { admin_url, ingress_url, tenant } = connection;
-    let client = || Client::new(&Target { admin: admin_url, ingress: ingress_url, tenant });
+    let client = || connection.clone().client();
     match command {
+        ClientCommand::New(arguments) => new::run(&arguments),
+        ClientCommand::Build(arguments) => build::run(&arguments).await,
+        ClientCommand::Dev(arguments) => dev::run(&arguments).await,
         ClientCommand::Publish(arguments) => publish::run(&client()?, arguments).await,
         ClientCommand::Tail(arguments) => tail::run(&client()?, &arguments).await,
         ClientCommand::Deploy(arguments) => deploy::run(&client()?, &arguments).await,
@@ -217,10 +292,17 @@ async fn dispatch(connection: Connection, command: ClientCommand) -> Result<(), 
         ClientCommand::Subscriptions(arguments) => handlers::subscriptions(&client()?, &arguments).await,
         ClientCommand::Logs(arguments) => logs::run(&client()?, &arguments).await,
         ClientCommand::DeadLetters(arguments) => dead_letters::run(&client()?, &arguments).await,
+        ClientCommand::Replay(arguments) => replay::run(&client()?, &arguments).await,
+        ClientCommand::Tenants(arguments) => tenants::run(&client()?, arguments).await,
+        ClientCommand::Tokens(arguments) => tokens::run(&client()?, arguments).await,
+        ClientCommand::Audit(arguments) => audit::run(&client()?, &arguments).await,
+        ClientCommand::Usage(arguments) => usage::run(&client()?, &arguments).await,
         ClientCommand::Peers(arguments) => peers::run(&client()?, &arguments).await,
         ClientCommand::Services(arguments) => services::run(&client()?, &arguments).await,
         ClientCommand::Explain(arguments) => explain::run(&arguments),
         ClientCommand::Completions(arguments) => explain::completions(&arguments),
+        ClientCommand::Doctor(arguments) => doctor::run(connection, &arguments).await,
+        ClientCommand::Manual(arguments) => manual::run(&arguments),
     }
 }
 
@@ -240,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
+        manual::command().debug_assert();
     }
 
     #[test]
@@ -313,8 +395,15 @@ mod tests {
             "hostel services --tenant acme",
             "hostel dead-letters redrive",
             "hostel dead-letters redrive a --all",
+            "hostel replay",
+            "hostel replay a",
+            "hostel replay --from 1h",
+            "hostel replay a --end --rate 5",
+            "hostel replay a --end --from 1h",
+            "hostel replay a --from 1h --rate 0",
             "hostel deploy a.wasm --config x",
             "hostel deploy a.wasm --attempts 0",
+            "hostel usage --csv --json",
         ] {
             refused(line);
         }

@@ -8,21 +8,34 @@ use std::time::Duration;
 use hostel_api::problem::Code;
 use hostel_dispatch::admit::{self, Admission};
 use hostel_dispatch::driver::{self, Dispatcher};
+use hostel_dispatch::quota::Quotas;
 use hostel_event::id::{Entropy, Ids};
 use hostel_event::name::Tenant;
 use hostel_event::port::{Clock, Observe, Publish};
-use hostel_runtime::{Runtime, RuntimeError};
+use hostel_log::record::Kind;
+use hostel_runtime::{Network as AddressNetwork, Runtime, RuntimeError};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
+use crate::access::audit::Audit;
+use crate::access::tokens::Tokens;
 use crate::admin::Admin;
+use crate::admin::metrics::Sources;
 use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::config::access::{Require, configured};
 use crate::config::load::Mistake;
-use crate::config::{Config, UnknownId};
 use crate::deploy::{self, Deployments};
 use crate::ingress::{self, Ingress};
 use crate::keep::Keep;
-use crate::network::{self, Network, UnknownNode};
+use crate::network::{self, Network};
 use crate::observe::Watchers;
+use crate::observe::traces::{Collector, Traces};
+use crate::observe::usage::Usage;
+use crate::provision::Provided;
+use crate::secrets::Secrets;
+use crate::tenants::Tenants;
+use crate::tenants::documents::Documents;
 
 /// A host that is ready to serve.
 pub(crate) struct Host {
@@ -38,22 +51,33 @@ pub(crate) struct Host {
 /// Puts a host together. `stop` ends what clients follow, and readiness.
 ///
 /// Must be called within a tokio runtime.
-pub(crate) async fn compose(config: &Config, ingress: SocketAddr, stop: &CancellationToken) -> Result<Host, Mistake> {
+pub(crate) async fn compose(
+    config: &Config,
+    ingress: SocketAddr,
+    secrets: Arc<Secrets>,
+    stop: &CancellationToken,
+) -> Result<Host, Mistake> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids = Ids::new(Arc::clone(&clock), rand::random::<Entropy>);
-    let watchers = Arc::new(Watchers::default());
+    let watchers = Arc::new(Watchers::new(Arc::clone(&clock), traces(config)?));
     let observe: Arc<dyn Observe> = Arc::<Watchers>::clone(&watchers);
 
     let keep = Keep::open(config, &clock, &ids).await?;
     let broker = keep.broker();
     let guarantees = broker.guarantees();
-    let admission = Arc::new(Admission::new(admit::Parts {
+    let quotas = Arc::new(Quotas::new());
+    let admission = Admission::new(admit::Parts {
         broker: Arc::clone(&broker),
         clock: Arc::clone(&clock),
         ids: ids.clone(),
         observe: Arc::clone(&observe),
         message_bytes: bytes(config.ingress.message_limit.0),
-    }));
+        quotas: Arc::clone(&quotas),
+    });
+    let admission = Arc::new(match config.telemetry.collector() {
+        Some(_) => admission.tracing(config.telemetry.sample_one_in),
+        None => admission,
+    });
     let publish: Arc<dyn Publish> = Arc::<Admission>::clone(&admission);
 
     let dispatcher = Dispatcher::new(driver::Parts {
@@ -63,7 +87,9 @@ pub(crate) async fn compose(config: &Config, ingress: SocketAddr, stop: &Cancell
         capacity: config.runtime.invocations,
         seed: rand::random(),
     });
-    let runtime = Runtime::new(&runtime_settings(config), Arc::clone(&clock)).map_err(|error| mistake(&error))?;
+    let provision = Arc::new(Provided { secrets: Arc::clone(&secrets), quotas: Arc::clone(&quotas) });
+    let runtime = Runtime::providing(&runtime_settings(config)?, Arc::clone(&clock), provision);
+    let runtime = Arc::new(runtime.map_err(|error| mistake(&error))?);
     let network = Arc::new(Network::start(network::Parts {
         config,
         tenant: tenant(config)?,
@@ -73,8 +99,11 @@ pub(crate) async fn compose(config: &Config, ingress: SocketAddr, stop: &Cancell
         observe: Arc::clone(&observe),
         stop: stop.clone(),
     })?);
+    let access = Arc::new(access(config, &keep, &clock, quotas).await?);
     let parts = deploy::Parts {
-        runtime: Arc::new(runtime),
+        tenants: Arc::clone(&access.tenants),
+        secrets,
+        runtime: Arc::clone(&runtime),
         broker: Arc::clone(&broker),
         keep: keep.clone(),
         dispatcher: dispatcher.clone(),
@@ -87,33 +116,28 @@ pub(crate) async fn compose(config: &Config, ingress: SocketAddr, stop: &Cancell
     })?);
 
     let ingress = Arc::new(Ingress {
+        access: Arc::clone(&access),
         tenant: tenant(config)?,
         publish,
         watchers: Arc::clone(&watchers),
         network: Arc::clone(&network),
         ids,
-        settings: ingress::Settings {
-            body_limit: bytes(config.ingress.message_limit.0),
-            body_timeout: config.ingress.body_timeout.0,
-            wait_limit: config.ingress.wait_limit.0,
-            answer_after: (!guarantees.durable).then_some(config.peers.answer_after.0),
-            unknown_node: match config.peers.unknown_id {
-                UnknownId::Accept => UnknownNode::Accept,
-                UnknownId::Refuse => UnknownNode::Refuse,
-            },
-        },
+        settings: ingress_settings(config, guarantees.durable),
         stop: stop.clone(),
     });
+    let usage = Arc::new(Usage::start(Arc::clone(&watchers), Arc::clone(&clock), keep.log().cloned()));
+    let sources = Sources { runtime, capacity: config.runtime.invocations, log_folder: config.data_dir.join("log") };
     let admin = Arc::new(Admin {
+        access,
         deployments: Arc::clone(&deployments),
         dispatcher: dispatcher.clone(),
         broker,
         keep: keep.clone(),
         network: Arc::clone(&network),
-        registry: network.registry(),
-        cached: network.cached().cloned(),
         clock,
         watchers,
+        usage,
+        sources,
         component_limit: bytes(config.admin.component_limit.0),
         stop: stop.clone(),
     });
@@ -147,18 +171,72 @@ impl Host {
         self.admission.close();
         self.deployments.close().await;
         let left = left + self.network.close(patience.saturating_sub(began.elapsed())).await;
+        // Nothing is counted or traced any more.
+        self.admin.usage.close().await;
+        self.admin.watchers.traces.close().await;
         self.keep.close().await;
         left
     }
 }
 
-fn runtime_settings(config: &Config) -> hostel_runtime::Settings {
-    hostel_runtime::Settings {
+/// Who is let in: the tenants and tokens that are kept or named by the config.
+async fn access(config: &Config, keep: &Keep, clock: &Arc<dyn Clock>, quotas: Arc<Quotas>) -> Result<Access, Mistake> {
+    let (log, now) = (keep.log(), clock.wall());
+    let refused = |refusal| {
+        let (code, text) = crate::answer::refused(refusal);
+        Mistake { code, text }
+    };
+    let configured = configured(config)
+        .map_err(|error| Mistake { code: Code::BadConfigValue, text: format!("a tenant of the config: {error}") })?;
+    let documents = Documents::new(log.cloned(), Kind::Tenant);
+    let tenants = Tenants::open((documents, quotas), configured, now).await.map_err(refused)?;
+    let documents = Documents::new(log.cloned(), Kind::Token);
+    let tokens = Tokens::open(documents, &config.data_dir).await.map_err(refused)?;
+    if config.access.require == Require::Token {
+        tokens.ensure_operator(now).await.map_err(refused)?;
+    }
+    let audit = Audit::open(&config.data_dir).map_err(|error| Mistake {
+        code: Code::DataDirectoryUnusable,
+        text: format!("cannot use the audit log in `{}`: {error}", config.data_dir.display()),
+    })?;
+    let require = config.access.require;
+    let clock = Arc::clone(clock);
+    Ok(Access { require, tokens: Arc::new(tokens), tenants: Arc::new(tenants), audit, clock })
+}
+
+/// Who is told of traces. The address was checked when the config was read; it is checked again rather than believed.
+fn traces(config: &Config) -> Result<Traces, Mistake> {
+    let Some(address) = config.telemetry.collector() else { return Ok(Traces::off()) };
+    let collector = Collector::at(address, &config.peers.name)
+        .map_err(|error| Mistake { code: Code::BadConfigValue, text: format!("`telemetry.otlp`: {error}") })?;
+    Ok(Traces::to(collector))
+}
+
+fn ingress_settings(config: &Config, is_durable: bool) -> ingress::Settings {
+    ingress::Settings {
+        body_limit: bytes(config.ingress.message_limit.0),
+        body_timeout: config.ingress.body_timeout.0,
+        wait_limit: config.ingress.wait_limit.0,
+        answer_after: (!is_durable).then_some(config.peers.answer_after.0),
+        unknown_id: config.peers.unknown_id,
+    }
+}
+
+pub(crate) fn runtime_settings(config: &Config) -> Result<hostel_runtime::Settings, Mistake> {
+    let network = |text: &String| text.parse::<AddressNetwork>();
+    // Checked when the config was read; checked again rather than believed.
+    let private_addresses = config.runtime.private_addresses.iter().map(network).collect::<Result<_, _>>();
+    let private_addresses = private_addresses.map_err(|error| Mistake {
+        code: Code::BadConfigValue,
+        text: format!("`runtime.private_addresses`: {error}"),
+    })?;
+    Ok(hostel_runtime::Settings {
+        private_addresses,
         invocations: config.runtime.invocations,
         memory_limit: bytes(config.runtime.memory_limit.0),
         component_limit: bytes(config.admin.component_limit.0),
         ..hostel_runtime::Settings::new(config.data_dir.join("cache"))
-    }
+    })
 }
 
 fn mistake(error: &RuntimeError) -> Mistake {

@@ -3,9 +3,13 @@
 //! Any values are taken that have the right type; [`check`](Config::check) says what does not fit together. Reading
 //! and layering are in [`load`].
 
+pub(crate) mod access;
 pub(crate) mod broker;
+pub(crate) mod deploy;
 pub(crate) mod load;
+pub(crate) mod telemetry;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use hostel_api::unit::{ByteSize, Span};
 use hostel_broker::choice::Choice;
 
+use access::{Access, Listener, TenantEntry};
 use broker::Broker;
+use deploy::{Deploy, SecretSource};
+use telemetry::Telemetry;
 
 /// Everything. Each part has a table of its own in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +34,18 @@ pub(crate) struct Config {
     pub(crate) shutdown_deadline: Span,
     /// Manifests of handlers to deploy at start, relative to the working directory.
     pub(crate) handlers: Vec<PathBuf>,
+    /// Tenants that are there without being created.
+    pub(crate) tenants: Vec<TenantEntry>,
+    /// Who is let in.
+    pub(crate) access: Access,
     /// Where events come in.
     pub(crate) ingress: Ingress,
     /// Where operators come in.
     pub(crate) admin: Admin,
+    /// How handlers come without anybody sending them.
+    pub(crate) deploy: Deploy,
+    /// Where the tenants' secrets are, by tenant and name.
+    pub(crate) secrets: BTreeMap<String, BTreeMap<String, SecretSource>>,
     /// How much handlers may use together.
     pub(crate) runtime: Runtime,
     /// How events are kept.
@@ -41,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) peers: Peers,
     /// What the host says of itself.
     pub(crate) log: Log,
+    /// Who else is told.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Where events come in.
@@ -49,8 +66,12 @@ pub(crate) struct Config {
 pub(crate) struct Ingress {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
-    /// Whose topics it serves.
+    /// Whose topics it serves, unless a token says otherwise.
     pub(crate) tenant: String,
+    /// Further listeners, for the topics of other tenants.
+    pub(crate) listeners: Vec<Listener>,
+    /// Whether go-micro's endpoint takes messages from anybody though a token is required: go-micro has none to show.
+    pub(crate) anonymous: bool,
     /// Whether it speaks TLS.
     pub(crate) secure: bool,
     /// The certificate chain to show, PEM; empty: one that the host makes for itself.
@@ -76,6 +97,12 @@ pub(crate) struct Ingress {
 pub(crate) struct Admin {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// Whether it speaks TLS.
+    pub(crate) secure: bool,
+    /// The certificate chain to show, PEM; empty: one that the host makes for itself.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) key: PathBuf,
     /// The most bytes of a component.
     pub(crate) component_limit: ByteSize,
     /// How many connections are open at the same time.
@@ -90,6 +117,8 @@ pub(crate) struct Runtime {
     pub(crate) invocations: usize,
     /// The largest memory that a handler may ask for.
     pub(crate) memory_limit: ByteSize,
+    /// Addresses and networks that are not public and to which handlers may connect whose manifests name them.
+    pub(crate) private_addresses: Vec<String>,
 }
 
 /// How nodes find one another.
@@ -229,13 +258,18 @@ impl Default for Config {
             data_dir: PathBuf::from(".hostel"),
             shutdown_deadline: Span(Duration::from_secs(30)),
             handlers: Vec::new(),
+            tenants: Vec::new(),
+            access: Access::default(),
             ingress: Ingress::default(),
             admin: Admin::default(),
+            deploy: Deploy::default(),
+            secrets: BTreeMap::new(),
             runtime: Runtime::default(),
             broker: Broker::default(),
             registry: Registry::default(),
             peers: Peers::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -245,6 +279,8 @@ impl Default for Ingress {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4300)),
             tenant: "default".to_owned(),
+            listeners: Vec::new(),
+            anonymous: false,
             secure: false,
             certificate: PathBuf::new(),
             key: PathBuf::new(),
@@ -261,7 +297,14 @@ impl Default for Ingress {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4301)), component_limit: ByteSize(64 * MIB), connections: 128 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4301)),
+            secure: false,
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            component_limit: ByteSize(64 * MIB),
+            connections: 128,
+        }
     }
 }
 
@@ -270,6 +313,7 @@ impl Default for Runtime {
         Self {
             invocations: hostel_runtime::Settings::invocations_here(),
             memory_limit: ByteSize(hostel_runtime::Settings::MEMORY_LIMIT as u64),
+            private_addresses: Vec::new(),
         }
     }
 }

@@ -9,8 +9,11 @@
 mod change;
 mod components;
 mod kept;
+mod permit;
 mod refusal;
 mod specification;
+mod stages;
+pub(crate) mod watched;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,17 +28,21 @@ use hostel_dispatch::driver::Dispatcher;
 use hostel_event::handler::{Digest, Handler};
 use hostel_event::name::{HandlerName, Tenant};
 use hostel_event::port::{Broker, Clock, Invoke, Sink};
+use hostel_event::subscription::Place;
 use hostel_event::time::Timestamp;
 use hostel_runtime::{Component, Guest, Runtime, World};
 
 use crate::keep::Keep;
 use crate::network::Network;
+use crate::secrets::Secrets;
 use crate::telemetry;
+use crate::tenants::Tenants;
 
 use change::Change;
 use components::Components;
 use kept::{Document, Kept, Row};
 pub(crate) use refusal::Refusal;
+use stages::Stages;
 
 /// What deployments need.
 pub(crate) struct Parts {
@@ -43,6 +50,10 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     /// Where what is deployed is kept.
     pub(crate) keep: Keep,
+    /// Whose handlers they may be, and how many.
+    pub(crate) tenants: Arc<Tenants>,
+    /// What handlers may name of their tenants' secrets.
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) dispatcher: Dispatcher,
     /// Hears which subscriptions run.
     pub(crate) network: Arc<Network>,
@@ -60,6 +71,16 @@ pub(crate) struct Deployment {
     pub(crate) manifest: Arc<Manifest>,
     /// What ran before, to go back to.
     pub(crate) previous: Option<Arc<Manifest>>,
+    /// How long it took to get there.
+    pub(crate) took: Stages,
+}
+
+/// A component that was taken in.
+pub(crate) struct Uploaded {
+    pub(crate) component: Arc<Component>,
+    /// Whether it was kept before.
+    pub(crate) known: bool,
+    pub(crate) took: Stages,
 }
 
 /// A handler that was deployed before the host was started and does not run now. Its events wait.
@@ -87,6 +108,8 @@ pub(crate) struct Deployments {
     table: RwLock<Table>,
     kept: Kept,
     failed: RwLock<BTreeMap<(Tenant, HandlerName), Failed>>,
+    /// Why what the watched folder has for a handler does not run.
+    refused: RwLock<BTreeMap<(Tenant, HandlerName), String>>,
     /// Held for the length of a change.
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Switches that were begun; they end even if whoever asked for them has gone.
@@ -106,6 +129,7 @@ impl Deployments {
             components,
             table: RwLock::default(),
             failed: RwLock::default(),
+            refused: RwLock::default(),
             changing: Arc::default(),
             switches: TaskTracker::new(),
         })
@@ -128,23 +152,27 @@ impl Deployments {
         failed.iter().filter(|((owner, _), _)| owner == tenant).map(|(_, failed)| failed.clone()).collect()
     }
 
-    /// Checks, compiles and keeps a component; says also whether it was kept before.
+    /// Checks, compiles and keeps a component.
     pub(crate) async fn put_component(
         &self,
         tenant: &Tenant,
         digest: Digest,
         bytes: bytes::Bytes,
-    ) -> Result<(Arc<Component>, bool), Refusal> {
+    ) -> Result<Uploaded, Refusal> {
+        let mut took = Stages::begin();
         let found = components::digest(bytes.clone()).await?;
         if found != digest {
             return Err(Refusal::Digest { expected: digest, found });
         }
         let known = self.components.has(tenant, &digest).await;
+        took.end("check");
         let component = self.load(bytes.clone()).await?;
+        took.end(if known || component.from_cache() { "load" } else { "compile" });
         if !known {
             self.components.keep(tenant, &digest, &bytes).await?;
+            took.end("keep");
         }
-        Ok((component, known))
+        Ok(Uploaded { component, known, took })
     }
 
     /// A component that is kept for a tenant.
@@ -153,6 +181,11 @@ impl Deployments {
             Some(bytes) => self.load(bytes).await,
             None => Err(Refusal::NoComponent(digest)),
         }
+    }
+
+    /// Forgets the components of a tenant that is no more.
+    pub(crate) async fn drop_components(&self, tenant: &Tenant) -> Result<(), Refusal> {
+        self.components.drop_all(tenant).await
     }
 
     /// Compiling takes seconds and a whole core; it must not hold up events.
@@ -170,21 +203,30 @@ impl Deployments {
         tenant: &Tenant,
         manifest: &Manifest,
     ) -> Result<(Deployment, bool), Refusal> {
+        let mut took = Stages::begin();
         let handler = Arc::new(specification::handler(tenant, manifest)?);
+        let keeps = self.parts.broker.replay().is_some();
+        specification::check_starts(&handler, keeps, self.parts.clock.wall())?;
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let running = self.get(tenant, &handler.name);
         if let Some(running) = running.as_ref().filter(|running| running.handler == handler) {
             return Ok((running.clone(), false));
         }
-        let (guest, world) = self.prepare(&handler).await?;
+        self.permit(&handler)?;
+        took.end("check");
+        let (guest, world) = self.prepare(&handler, &mut took).await?;
         let deployed_at = self.parts.clock.wall();
         let (manifest, previous) = (Arc::new(manifest.clone()), running.map(|running| running.manifest));
-        let deployment = Deployment { handler: Arc::clone(&handler), guest, world, deployed_at, manifest, previous };
+        let handler_of = Arc::clone(&handler);
+        let mut deployment =
+            Deployment { handler: handler_of, guest, world, deployed_at, manifest, previous, took: took.clone() };
 
         let mut table = self.table.read().clone();
         table.insert((tenant.clone(), handler.name.clone()), deployment.clone());
         let document = Box::new(Document::of(&deployment));
         self.switch(changing, table, Record::Put(tenant.clone(), handler.name.clone(), document)).await?;
+        took.end("switch");
+        deployment.took = took;
         telemetry::deployed(
             tenant.as_str(),
             handler.name.as_str(),
@@ -195,10 +237,13 @@ impl Deployments {
     }
 
     /// A handler's component, compiled and made ready.
-    async fn prepare(&self, handler: &Arc<Handler>) -> Result<(Arc<Guest>, World), Refusal> {
+    async fn prepare(&self, handler: &Arc<Handler>, took: &mut Stages) -> Result<(Arc<Guest>, World), Refusal> {
+        self.check_secrets(handler)?;
         let component = self.get_component(&handler.tenant, handler.digest).await?;
         let guest = self.parts.runtime.prepare(&component, handler)?;
+        took.end("load");
         guest.init().await?;
+        took.end("init");
         Ok((guest, component.world()))
     }
 
@@ -209,7 +254,10 @@ impl Deployments {
     pub(crate) async fn restore(self: &Arc<Self>) -> Result<(), Refusal> {
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let mut table = self.table.read().clone();
-        for Row { tenant, name, document } in self.kept.read().await? {
+        let rows = self.kept.read().await?;
+        let owners = rows.iter().map(|row| row.tenant.clone()).collect();
+        self.parts.tenants.adopt(owners, self.parts.clock.wall()).await?;
+        for Row { tenant, name, document } in rows {
             let deployed = document.as_ref().ok().map(|document| document.deployed());
             let revived = match document {
                 Ok(document) => self.revive(&tenant, document).await.map_err(|refusal| refusal.to_string()),
@@ -228,14 +276,34 @@ impl Deployments {
         }
         telemetry::restored(table.len());
         self.switch(changing, table, Record::Nothing).await?;
+        self.end_left().await
+    }
+
+    /// Ends subscriptions that nothing has which is deployed: the host ended while they were being ended, after what was
+    /// kept of their handler was removed or changed. Those of a handler that does not run wait for it.
+    async fn end_left(&self) -> Result<(), Refusal> {
+        let _changing = self.changing.lock().await;
+        for one in self.parts.broker.absent() {
+            let is_of = |(tenant, name): &(Tenant, HandlerName)| {
+                one.id.tenant() == tenant.as_str() && one.id.handler() == name.as_str()
+            };
+            let waits = self.failed.read().keys().any(is_of);
+            if one.place == Place::Local && !waits {
+                let left = self.parts.broker.unsubscribe(&one.id).await?;
+                telemetry::ended_late(&one.id, left.discarded, left.handed_over);
+            }
+        }
         Ok(())
     }
 
     async fn revive(&self, tenant: &Tenant, document: Document) -> Result<Deployment, Refusal> {
-        let handler = Arc::new(specification::handler(tenant, &document.manifest)?);
-        let (guest, world) = self.prepare(&handler).await?;
+        let mut handler = specification::handler(tenant, &document.manifest)?;
+        self.retain_permitted(&mut handler);
+        let handler = Arc::new(handler);
+        let mut took = Stages::begin();
+        let (guest, world) = self.prepare(&handler, &mut took).await?;
         let (manifest, deployed_at) = document.deployed();
-        Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new) })
+        Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new), took })
     }
 
     /// Deploys again what ran before a handler's last deployment.

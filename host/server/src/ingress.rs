@@ -1,9 +1,10 @@
 //! The ingress: where events come in over HTTP, and where they can be watched going by.
 //!
-//! `POST /topics/{topic}` publishes whatever body comes, with the request's headers as the message's. `GET
-//! /topics/{pattern}/events` follows what is published. `POST /` and `POST /_sub` are go-micro's. It belongs to one
-//! tenant, which the config names.
+//! `POST /topics/{topic}` publishes whatever body comes, with the request's headers as the message's, or one or
+//! more CloudEvents. `GET /topics/{pattern}/events` follows what is published. `POST /` and `POST /_sub` are go-micro's. Whose topics
+//! they are about is said by the listener that the request came in by, or by its token.
 
+mod cloud_events;
 mod go_micro;
 mod publish;
 mod tail;
@@ -14,22 +15,27 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 
+use hostel_api::route::Right;
 use hostel_event::id::Ids;
 use hostel_event::name::Tenant;
 use hostel_event::port::Publish;
 
+use crate::access::{Access, Door, Granted};
 use crate::answer::Failure;
+use crate::config::UnknownId;
 use crate::listener::HangUp;
-use crate::network::{Network, UnknownNode};
+use crate::network::Network;
 use crate::observe::Watchers;
 
 /// What the ingress needs.
+#[derive(Clone)]
 pub(crate) struct Ingress {
+    /// Who is let in.
+    pub(crate) access: Arc<Access>,
     /// Whose topics it serves.
     pub(crate) tenant: Tenant,
     pub(crate) publish: Arc<dyn Publish>,
@@ -53,7 +59,7 @@ pub(crate) struct Settings {
     /// How long a go-micro publisher waits for its message to be handled; `None`: it is answered once it is kept.
     pub(crate) answer_after: Option<Duration>,
     /// What answers a message for a node that is not ours.
-    pub(crate) unknown_node: UnknownNode,
+    pub(crate) unknown_id: UnknownId,
 }
 
 impl Ingress {
@@ -65,26 +71,37 @@ impl Ingress {
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
+        door: &Door,
     ) -> Result<Response<Body>, HangUp> {
-        if is_go_micros(&request) {
-            self.receive(request, peer).await
-        } else {
-            Ok(self.route(request).await.unwrap_or_else(IntoResponse::into_response))
+        if door.go_micro && is_go_micros(&request) {
+            return match self.access.peer(door, &request, peer) {
+                Ok(()) => self.receive(request, peer).await,
+                Err(failure) => Ok(failure.leaving(request.body()).into_response()),
+            };
         }
+        let granted = match self.access.ingress(door, &request) {
+            Ok(granted) => granted,
+            Err(failure) => return Ok(failure.leaving(request.body()).into_response()),
+        };
+        let ingress = match &granted.tenant {
+            Some(tenant) if *tenant != self.tenant => Arc::new(Self { tenant: tenant.clone(), ..Self::clone(&self) }),
+            _ => self,
+        };
+        let response = ingress.route(&granted, request).await.unwrap_or_else(IntoResponse::into_response);
+        Ok(granted.limit(response))
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    async fn route(&self, granted: &Granted, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
         let path = request.uri().path().to_owned();
-        let mut segments = path.trim_start_matches('/').split('/');
-        match (segments.next(), segments.next(), segments.next(), segments.next()) {
-            (Some("topics"), Some(topic), None, None) if !topic.is_empty() => match *request.method() {
-                Method::POST => self.publish(&decoded(topic, &path)?, request).await,
-                ref other => Err(Failure::method(other, &path, "POST")),
-            },
-            (Some("topics"), Some(pattern), Some("events"), None) => match *request.method() {
-                Method::GET => self.tail(&decoded(pattern, &path)?, request.uri()),
-                ref other => Err(Failure::method(other, &path, "GET")),
-            },
+        let topics = granted.segment("topic").or(granted.segment("pattern")).unwrap_or_default();
+        match granted.route.map(|route| route.right) {
+            _ if topics.contains(char::REPLACEMENT_CHARACTER) => Err(Failure::unknown_path(&path)),
+            Some(Right::Publish) if !topics.is_empty() => self.publish(topics, request).await,
+            Some(Right::Subscribe) => self.tail(topics, request.uri()),
+            None if path.ends_with("/events") => Err(Failure::method(request.method(), &path, "GET")),
+            None if path.starts_with("/topics/") && path != "/topics/" => {
+                Err(Failure::method(request.method(), &path, "POST"))
+            }
             _ => Err(Failure::unknown_path(&path)),
         }
     }
@@ -96,10 +113,4 @@ fn is_go_micros(request: &Request<Incoming>) -> bool {
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let names_a_node = || query.split('&').any(|pair| pair.starts_with("id="));
     path == "/" || path == "/_sub" || (!path.starts_with("/topics/") && names_a_node())
-}
-
-/// A segment of a path as it was meant. What is no UTF-8 is no topic either.
-fn decoded(segment: &str, path: &str) -> Result<String, Failure> {
-    let text = percent_decode_str(segment).decode_utf8();
-    text.map(Into::into).map_err(|_| Failure::unknown_path(path))
 }

@@ -20,12 +20,14 @@ use crate::config::Config;
 use crate::config::broker::{BrokerKind, SyncPolicy, TopicRule};
 use crate::config::load::Mistake;
 use crate::network::chain;
+use crate::observe::metrics::LogCounts;
 
 /// What keeps events. Cheap to clone; all clones are the same.
 #[derive(Clone)]
 pub(crate) struct Keep {
     broker: Arc<dyn Broker>,
     durable: Option<(Durable, Arc<Log>)>,
+    memory: Option<Memory>,
 }
 
 impl Keep {
@@ -36,7 +38,7 @@ impl Keep {
     pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>, ids: &Ids) -> Result<Self, Mistake> {
         if config.broker.kind == BrokerKind::Memory {
             let broker = Memory::new(memory_settings(config), Arc::clone(clock), ids.clone());
-            return Ok(Self { broker: Arc::new(broker), durable: None });
+            return Ok(Self { broker: Arc::new(broker.clone()), durable: None, memory: Some(broker) });
         }
         let folder = config.data_dir.join("log");
         let log = {
@@ -54,7 +56,7 @@ impl Keep {
             code: Code::LogDamaged,
             text: format!("cannot start on the log `{}`: {}", folder.display(), chain(&error)),
         })?;
-        Ok(Self { broker: Arc::new(broker.clone()), durable: Some((broker, log)) })
+        Ok(Self { broker: Arc::new(broker.clone()), durable: Some((broker, log)), memory: None })
     }
 
     /// The broker itself.
@@ -65,6 +67,30 @@ impl Keep {
     /// The log below it; none of a broker that keeps nothing.
     pub(crate) fn log(&self) -> Option<&Arc<Log>> {
         self.durable.as_ref().map(|(_, log)| log)
+    }
+
+    /// Bytes of events in memory that are not settled.
+    pub(crate) fn bytes(&self) -> usize {
+        match (&self.durable, &self.memory) {
+            (Some((broker, _)), _) => broker.bytes(),
+            (None, Some(broker)) => broker.bytes(),
+            (None, None) => 0,
+        }
+    }
+
+    /// The log in numbers, but for what its files have; none of a broker that keeps nothing.
+    pub(crate) fn log_counts(&self) -> Option<LogCounts> {
+        let (broker, log) = self.durable.as_ref()?;
+        let (health, counts) = (log.health(), broker.counts());
+        Some(LogCounts {
+            event_bytes: log.event_bytes(),
+            disk_bytes: 0,
+            free_bytes: log.free_bytes().ok(),
+            is_full: health.is_full,
+            is_poisoned: health.poisoned.is_some(),
+            expired: counts.expired,
+            gone: counts.gone,
+        })
     }
 
     /// Why no events are taken now; `None` if they are.

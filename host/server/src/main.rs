@@ -1,7 +1,9 @@
 //! `hostel`: one binary that is the host and the command line for it.
 
+mod access;
 mod admin;
 mod answer;
+mod author;
 mod body;
 mod cli;
 mod clock;
@@ -14,9 +16,13 @@ mod keep;
 mod listener;
 mod network;
 mod observe;
+mod provision;
 mod query;
+mod secrets;
 mod serve;
+mod stamp;
 mod telemetry;
+mod tenants;
 mod tls;
 mod view;
 

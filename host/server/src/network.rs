@@ -31,15 +31,6 @@ use crate::config::{Config, PeersKind};
 use registry::Registries;
 use unknown::Unknown;
 
-/// What answers a message for a node id that is not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UnknownNode {
-    /// 200, as go-micro does.
-    Accept,
-    /// 404.
-    Refuse,
-}
-
 /// What the network needs.
 pub(crate) struct Parts<'a> {
     pub(crate) config: &'a Config,
@@ -138,8 +129,9 @@ impl Network {
 
     /// These subscriptions of this host run from now on, and no others.
     pub(crate) fn announce<'a>(&self, subscriptions: impl Iterator<Item = &'a Subscription>) {
+        // Whoever has them: peers exchange what is on this tenant's topics.
         let ours: Vec<Arc<Subscription>> =
-            subscriptions.filter(|subscription| subscription.tenant == self.tenant).cloned().map(Arc::new).collect();
+            subscriptions.filter(|subscription| subscription.source == self.tenant).cloned().map(Arc::new).collect();
         let nodes = Nodes::new(self.identity, ours.iter().map(|subscription| &**subscription));
         let announcement = Announcement { address: &self.address, secure: self.secure, generations: self.generations };
         let mut services = nodes.announced(&announcement);

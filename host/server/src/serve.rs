@@ -19,8 +19,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use toml::Value;
 
+use crate::access::Door;
 use crate::cli::ServeArguments;
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -28,7 +30,10 @@ use crate::compose::{Host, compose};
 use crate::config::Config;
 use crate::config::load::{Mistake, Sources, in_seconds, load};
 use crate::deploy::Deployments;
+use crate::deploy::watched::Watched;
+use crate::ingress::Ingress;
 use crate::listener::{self, Socket};
+use crate::secrets::Secrets;
 use crate::{admin, telemetry, tls};
 
 /// Runs a host until it is told to end. Prints its mistakes.
@@ -38,7 +43,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> ExitCode {
         Err(mistakes) => return told(&mistakes, ExitCode::from(2)),
     };
     telemetry::begin(&config.log);
-    match serve(config).await {
+    match serve(config, |_| ()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistake) => told(&[mistake], ExitCode::FAILURE),
     }
@@ -53,7 +58,7 @@ fn told(mistakes: &[Mistake], exit: ExitCode) -> ExitCode {
     exit
 }
 
-fn sources(arguments: ServeArguments) -> Sources {
+pub(crate) fn sources(arguments: ServeArguments) -> Sources {
     let text = |key, value: Option<String>| value.map(|value| (key, Value::String(value)));
     let seconds = |key, value: Option<String>| text(key, value.map(|value| in_seconds(&value)));
     let flags = [
@@ -80,17 +85,40 @@ fn sources(arguments: ServeArguments) -> Sources {
     }
 }
 
-async fn serve(config: Config) -> Result<(), Mistake> {
+/// A host that has begun to serve in this process.
+pub(crate) struct Serving {
+    /// Where events come in.
+    pub(crate) ingress: Arc<Ingress>,
+    /// Which handlers run.
+    pub(crate) deployments: Arc<Deployments>,
+    /// Where it listens for events.
+    pub(crate) ingress_address: SocketAddr,
+    /// Where it listens for operators.
+    pub(crate) admin_address: SocketAddr,
+}
+
+/// Serves until a signal ends it; `started` is called once it listens.
+pub(crate) async fn serve(config: Config, started: impl FnOnce(Serving)) -> Result<(), Mistake> {
     let mut signals = Signals::watch().map_err(|error| internal(&error))?;
     usable(&config.data_dir)?;
+    let secrets = Arc::new(Secrets::open(&config.secrets)?);
     let ingress_listener = bind(config.ingress.listen).await?;
     let admin_listener = bind(config.admin.listen).await?;
+    let mut further = Vec::with_capacity(config.ingress.listeners.len());
+    for listener in &config.ingress.listeners {
+        further.push(bind(listener.listen).await?);
+    }
     let ingress_address = ingress_listener.local_addr().map_err(|error| internal(&error))?;
     let admin_address = admin_listener.local_addr().map_err(|error| internal(&error))?;
 
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
-    let tls = tls::acceptor(&config.ingress, &config.data_dir, ingress_address)?;
-    let host = compose(&config, ingress_address, &stopping).await?;
+    let mut listens = vec![ingress_address];
+    for listener in &further {
+        listens.push(listener.local_addr().map_err(|error| internal(&error))?);
+    }
+    let tls = tls::acceptor(&(&config.ingress).into(), &config.data_dir, &listens)?;
+    let admin_tls = tls::acceptor(&(&config.admin).into(), &config.data_dir, &[admin_address])?;
+    let host = compose(&config, ingress_address, Arc::clone(&secrets), &stopping).await?;
     host.deployments.restore().await.map_err(|refusal| {
         let (code, detail) = crate::answer::refused(refusal);
         Mistake { code, text: format!("cannot run again what was deployed: {detail}") }
@@ -98,12 +126,30 @@ async fn serve(config: Config) -> Result<(), Mistake> {
     for path in &config.handlers {
         deploy(&host.deployments, &config, path).await?;
     }
-    let ingress_socket = Socket { listener: ingress_listener, tls };
+    let watched = watched(&config, &host).await?;
+    let doors = doors(&config)?;
+    let sockets = std::iter::once(ingress_listener).chain(further);
+    let sockets = sockets.map(|listener| Socket { listener, tls: tls.clone() }).zip(doors).collect();
     host.ready().await;
-    let mut ingress = tokio::spawn(serve_ingress(ingress_socket, &host, &config, stopping.clone()));
-    let admin_socket = Socket { listener: admin_listener, tls: None };
+    let followers = TaskTracker::new();
+    followers.spawn(secrets.follow(stopping.clone()));
+    if let Some(watched) = watched {
+        followers.spawn(watched.run(stopping.clone()));
+    }
+    followers.close();
+    let mut ingress = tokio::spawn(serve_ingress(sockets, &host, &config, stopping.clone()));
+    let admin_socket = Socket { listener: admin_listener, tls: admin_tls };
     let admin = tokio::spawn(serve_admin(admin_socket, &host, &config, ended.clone()));
-    telemetry::ready(ingress_address, config.ingress.secure, admin_address, &config.data_dir);
+    telemetry::ready((ingress_address, config.ingress.secure), (admin_address, config.admin.secure), &config.data_dir);
+    for (listens, listener) in listens.iter().skip(1).zip(&config.ingress.listeners) {
+        telemetry::listens(*listens, &listener.tenant);
+    }
+    started(Serving {
+        ingress: Arc::clone(&host.ingress),
+        deployments: Arc::clone(&host.deployments),
+        ingress_address,
+        admin_address,
+    });
 
     let name = signals.next().await;
     telemetry::draining(name);
@@ -122,6 +168,8 @@ async fn serve(config: Config) -> Result<(), Mistake> {
             let _ = ingress.await;
         }
     }
+    // Told to stop already; what they were about is dropped where it stands.
+    followers.wait().await;
     let patience = patience.saturating_sub(began.elapsed());
     let left = host
         .drain(patience, async {
@@ -137,16 +185,58 @@ async fn serve(config: Config) -> Result<(), Mistake> {
     Ok(())
 }
 
+/// The folder that is watched, if the config names one.
+async fn watched(config: &Config, host: &Host) -> Result<Option<Watched>, Mistake> {
+    let folder = &config.deploy.watch;
+    if folder.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let tenant = hostel_event::name::Tenant::new(&config.ingress.tenant)
+        .map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })?;
+    let limit = usize::try_from(config.admin.component_limit.0).unwrap_or(usize::MAX);
+    let opened = Watched::open(folder, tenant, Arc::clone(&host.deployments), (&config.data_dir, limit)).await;
+    opened.map(Some).map_err(|error| Mistake {
+        code: Code::FileUnreadable,
+        text: format!("cannot read `{}`, the folder of `deploy.watch`: {error}", folder.display()),
+    })
+}
+
+/// All listeners of the ingress, whose topics each serves, in the order in which they are bound.
+fn doors(config: &Config) -> Result<Vec<Arc<Door>>, Mistake> {
+    let tenant = |text: &str| {
+        hostel_event::name::Tenant::new(text)
+            .map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })
+    };
+    let ingress = &config.ingress;
+    let mut doors =
+        vec![Arc::new(Door { tenant: tenant(&ingress.tenant)?, go_micro: true, anonymous: ingress.anonymous })];
+    for listener in &ingress.listeners {
+        let tenant = tenant(&listener.tenant)?;
+        doors.push(Arc::new(Door { tenant, go_micro: false, anonymous: false }));
+    }
+    Ok(doors)
+}
+
 fn serve_ingress(
-    socket: Socket,
+    sockets: Vec<(Socket, Arc<Door>)>,
     host: &Host,
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let limits = limits(config, config.ingress.connections);
     let ingress = Arc::clone(&host.ingress);
-    let answer = move |request: http::Request<Incoming>, peer| Arc::clone(&ingress).answer(request, peer);
-    listener::serve(socket, limits, answer, (stop, config.shutdown_deadline.0))
+    let patience = config.shutdown_deadline.0;
+    let served = sockets.into_iter().map(move |(socket, door)| {
+        let ingress = Arc::clone(&ingress);
+        let answer = move |request: http::Request<Incoming>, peer| {
+            let (ingress, door) = (Arc::clone(&ingress), Arc::clone(&door));
+            async move { ingress.answer(request, peer, &door).await }
+        };
+        listener::serve(socket, limits, answer, (stop.clone(), patience))
+    });
+    async move {
+        futures_util::future::join_all(served).await;
+    }
 }
 
 fn serve_admin(
@@ -157,9 +247,13 @@ fn serve_admin(
 ) -> impl Future<Output = ()> + use<> {
     let limits = limits(config, config.admin.connections);
     let router = TowerToHyperService::new(admin::router(Arc::clone(&host.admin)));
-    let answer = move |request: http::Request<Incoming>, _peer| {
-        let answer = hyper::service::Service::call(&router, request);
-        async move { Ok(answer.await.unwrap_or_else(|never| match never {})) }
+    let access = Arc::clone(&host.admin.access);
+    let answer = move |request: http::Request<Incoming>, peer| {
+        let (router, access) = (router.clone(), Arc::clone(&access));
+        let next = async move |request| {
+            hyper::service::Service::call(&router, request).await.unwrap_or_else(|never| match never {})
+        };
+        async move { Ok(access.guard(request, peer, next).await) }
     };
     // Nothing is waited for any more when this listener stops; what is open gets a moment to be written.
     listener::serve(socket, limits, answer, (stop, std::time::Duration::from_secs(1)))
@@ -191,8 +285,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Mistake> {
     })
 }
 
-/// Deploys a handler that the config names, as a client would.
-async fn deploy(deployments: &Arc<Deployments>, config: &Config, path: &Path) -> Result<(), Mistake> {
+/// Deploys a handler by its manifest, as a client would.
+pub(crate) async fn deploy(deployments: &Arc<Deployments>, config: &Config, path: &Path) -> Result<(), Mistake> {
     let unreadable = |path: &Path, error: &io::Error| Mistake {
         code: Code::FileUnreadable,
         text: format!("cannot read `{}`: {error}", path.display()),

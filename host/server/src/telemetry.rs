@@ -7,6 +7,8 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use hostel_event::subscription::SubscriptionId;
+
 use crate::config::{Log, LogFormat};
 
 /// Sends log lines to stderr from now on. Called once; a second call changes nothing.
@@ -23,9 +25,14 @@ pub(crate) fn begin(log: &Log) {
 }
 
 /// The host listens and is ready.
-pub(crate) fn ready(ingress: SocketAddr, secure: bool, admin: SocketAddr, data_dir: &Path) {
-    let scheme = if secure { "https" } else { "http" };
-    tracing::info!(ingress = %format_args!("{scheme}://{ingress}"), admin = %format_args!("http://{admin}"), data_dir = %data_dir.display(), "ready");
+pub(crate) fn ready(ingress: (SocketAddr, bool), admin: (SocketAddr, bool), data_dir: &Path) {
+    let url = |(address, secure): (SocketAddr, bool)| format!("{}://{address}", if secure { "https" } else { "http" });
+    tracing::info!(ingress = url(ingress), admin = url(admin), data_dir = %data_dir.display(), "ready");
+}
+
+/// The host listens for the events of another tenant as well.
+pub(crate) fn listens(address: SocketAddr, tenant: &str) {
+    tracing::info!(%address, tenant, "listens for the events of a tenant");
 }
 
 /// The host was told to end.
@@ -56,6 +63,11 @@ pub(crate) fn restored(handlers: usize) {
     }
 }
 
+/// A subscription that nothing deployed has any more was there still, from before the start.
+pub(crate) fn ended_late(subscription: &SubscriptionId, discarded: usize, handed_over: usize) {
+    tracing::info!(%subscription, discarded, handed_over, "ended a subscription that the host had not ended when it ended");
+}
+
 /// A handler that was deployed before does not run any more.
 pub(crate) fn not_restored(tenant: &str, handler: &str, reason: &str) {
     tracing::error!(
@@ -69,6 +81,41 @@ pub(crate) fn not_restored(tenant: &str, handler: &str, reason: &str) {
 /// A handler was taken away.
 pub(crate) fn undeployed(tenant: &str, handler: &str, discarded: usize) {
     tracing::info!(tenant, handler, discarded, "undeployed");
+}
+
+/// A folder is watched from now on.
+pub(crate) fn watching(folder: &Path, tenant: &str) {
+    tracing::info!(folder = %folder.display(), tenant, "watching a folder of handlers");
+}
+
+/// What lies in the watched folder does not run.
+pub(crate) fn watched_refused(entry: &str, code: &str, reason: &str) {
+    tracing::warn!(entry, code, reason, "refused what lies in the watched folder; what ran before goes on");
+}
+
+/// A handler's entry is gone, and what runs is not what came from it.
+pub(crate) fn watched_left(entry: &str, handler: &str) {
+    tracing::warn!(entry, handler, "gone from the watched folder; what runs was deployed otherwise and goes on");
+}
+
+/// The watched folder cannot be read, or what came from it cannot be noted.
+pub(crate) fn watched_trouble(what: &str) {
+    tracing::error!(what, "the watched folder is not followed; what runs goes on");
+}
+
+/// A secret has a new value.
+pub(crate) fn secret_changed(tenant: &str, secret: &str) {
+    tracing::info!(tenant, secret, "a secret has a new value");
+}
+
+/// A secret's file has changed and cannot be read.
+pub(crate) fn secret_unusable(tenant: &str, secret: &str, file: &Path, reason: &str) {
+    tracing::error!(tenant, secret, file = %file.display(), reason, "a secret cannot be read; its old value holds");
+}
+
+/// Others than its owner can reach a secret's file.
+pub(crate) fn secret_exposed(file: &Path, mode: u32) {
+    tracing::warn!(file = %file.display(), mode = format!("{mode:o}"), "others can reach a secret's file; `chmod 600` it");
 }
 
 /// A connection ended in an error, most often because its client left.
@@ -108,7 +155,37 @@ pub(crate) fn message_not_kept(peer: SocketAddr, error: &dyn std::fmt::Display) 
     tracing::warn!(%peer, %error, "a peer's message was not kept; it was given no answer, so that it tries again");
 }
 
+/// A go-micro peer posted where a token is required.
+pub(crate) fn peer_denied(peer: SocketAddr) {
+    tracing::debug!(%peer, "a message to go-micro's endpoint was refused: it takes a token, or `ingress.anonymous`");
+}
+
+/// The operator's first token was written to a file.
+pub(crate) fn operator_token(path: &Path) {
+    tracing::info!(file = %path.display(), "wrote a token for the operator; make others with it and revoke it");
+}
+
 /// A request failed for a reason that is the host's own.
 pub(crate) fn internal_error(detail: &str) {
     tracing::error!(detail, "a request failed inside the host");
+}
+
+/// What handlers used cannot be kept; it is tried again and nothing is lost unless the host ends before.
+pub(crate) fn usage_not_kept(error: &str) {
+    tracing::warn!(error, "cannot keep what handlers used; trying again");
+}
+
+/// It can again.
+pub(crate) fn usage_kept_again() {
+    tracing::info!("what handlers used is kept again");
+}
+
+/// What was kept of one hour of one tenant is lost.
+pub(crate) fn usage_unreadable(key: &str, error: &serde_json::Error) {
+    tracing::error!(key, %error, "what was used in an hour cannot be read, and is counted anew");
+}
+
+/// The collector of traces did not take spans. Said at the first, and then when the number of those lost has doubled.
+pub(crate) fn spans_not_sent(total: u64, error: &str) {
+    tracing::warn!(total, error, "the collector of traces did not take spans; they are lost");
 }

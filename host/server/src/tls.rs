@@ -1,4 +1,4 @@
-//! TLS for the ingress: a certificate from files, or one that the host makes for itself as go-micro does.
+//! TLS for the listeners: a certificate from files, or one that the host makes for itself as go-micro does.
 //!
 //! Files are looked at again once a second while somebody connects, so that a renewed certificate serves without a
 //! restart. One that cannot be read leaves the old one serving, and the log says why.
@@ -23,8 +23,8 @@ use tokio_rustls::TlsAcceptor;
 
 use hostel_api::problem::Code;
 
-use crate::config::Ingress;
 use crate::config::load::Mistake;
+use crate::config::{Admin, Ingress};
 use crate::telemetry;
 
 /// How often the files are looked at. Arbitrary: soon for a person, seldom for a disk.
@@ -34,18 +34,49 @@ const OWN_VALIDITY: time::Duration = time::Duration::days(365);
 /// A certificate of our own that is older than this is made anew at the next start.
 const OWN_AGE: Duration = Duration::from_secs(300 * 24 * 60 * 60);
 
-/// What the ingress shows to its clients; `None` if it speaks plain HTTP.
+/// What the config says of a listener's TLS.
+pub(crate) struct Settings<'a> {
+    /// The config's table.
+    table: &'static str,
+    secure: bool,
+    certificate: &'a Path,
+    key: &'a Path,
+    /// Where a certificate of the host's own is kept, in the data directory.
+    folder: &'static str,
+}
+
+impl<'a> From<&'a Ingress> for Settings<'a> {
+    fn from(config: &'a Ingress) -> Self {
+        let Ingress { secure, certificate, key, .. } = config;
+        Self { table: "ingress", secure: *secure, certificate, key, folder: "tls" }
+    }
+}
+
+impl<'a> From<&'a Admin> for Settings<'a> {
+    fn from(config: &'a Admin) -> Self {
+        let Admin { secure, certificate, key, .. } = config;
+        Self { table: "admin", secure: *secure, certificate, key, folder: "tls-admin" }
+    }
+}
+
+/// What a listener shows to its clients; `None` if it speaks plain HTTP.
 ///
 /// # Errors
 /// The files cannot be read, do not fit together, or none could be made.
-pub(crate) fn acceptor(config: &Ingress, data_dir: &Path, listens: SocketAddr) -> Result<Option<TlsAcceptor>, Mistake> {
+pub(crate) fn acceptor(
+    config: &Settings<'_>,
+    data_dir: &Path,
+    listens: &[SocketAddr],
+) -> Result<Option<TlsAcceptor>, Mistake> {
+    let mistake = |text: &str| mistake(config.table, text);
     if !config.secure {
         return Ok(None);
     }
     let files = if config.certificate.as_os_str().is_empty() {
-        own(&data_dir.join("tls"), listens).map_err(|error| mistake(&format!("cannot make a certificate: {error}")))?
+        own(&data_dir.join(config.folder), listens)
+            .map_err(|error| mistake(&format!("cannot make a certificate: {error}")))?
     } else {
-        Files { certificate: config.certificate.clone(), key: config.key.clone() }
+        Files { certificate: config.certificate.to_owned(), key: config.key.to_owned() }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let served = Served::read(files, &provider).map_err(|error| mistake(&error))?;
@@ -56,8 +87,8 @@ pub(crate) fn acceptor(config: &Ingress, data_dir: &Path, listens: SocketAddr) -
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-fn mistake(text: &str) -> Mistake {
-    Mistake { code: Code::BadConfigValue, text: format!("`ingress.certificate` and `ingress.key`: {text}") }
+fn mistake(table: &str, text: &str) -> Mistake {
+    Mistake { code: Code::BadConfigValue, text: format!("`{table}.certificate` and `{table}.key`: {text}") }
 }
 
 /// A certificate chain and its key, both PEM.
@@ -154,7 +185,7 @@ impl ResolvesServerCert for Served {
 
 /// A certificate of this host's own for the addresses that it listens on, made if there is none that serves. It is kept,
 /// so that peers can be told to trust it.
-fn own(folder: &Path, listens: SocketAddr) -> Result<Files, String> {
+fn own(folder: &Path, listens: &[SocketAddr]) -> Result<Files, String> {
     let files = Files { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
     let names = folder.join("addresses.txt");
     let addresses = addresses(listens).map_err(|error| error.to_string())?;
@@ -174,12 +205,13 @@ fn own(folder: &Path, listens: SocketAddr) -> Result<Files, String> {
     Ok(files)
 }
 
-/// Where clients may reach a listener: its own address, or any of the machine's where it listens on all.
-fn addresses(listens: SocketAddr) -> io::Result<Vec<IpAddr>> {
-    if !listens.ip().is_unspecified() {
-        return Ok(vec![listens.ip()]);
+/// Where clients may reach listeners: their own addresses, or any of the machine's where one listens on all.
+fn addresses(listens: &[SocketAddr]) -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> =
+        listens.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect();
+    if addresses.len() < listens.len() {
+        addresses.extend(if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip));
     }
-    let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect();
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses)
@@ -217,7 +249,7 @@ mod tests {
     }
 
     fn own_in(folder: &Path) -> Files {
-        own(folder, SocketAddr::from(([127, 0, 0, 1], 4300))).unwrap()
+        own(folder, &[SocketAddr::from(([127, 0, 0, 1], 4300))]).unwrap()
     }
 
     #[test]
@@ -231,7 +263,7 @@ mod tests {
         assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(files.read(&provider()).is_ok());
         assert_eq!(read(&own_in(folder.path())), first);
-        let other = own(folder.path(), SocketAddr::from(([127, 0, 0, 2], 4300))).unwrap();
+        let other = own(folder.path(), &[SocketAddr::from(([127, 0, 0, 2], 4300))]).unwrap();
         assert_ne!(read(&other), first);
     }
 

@@ -5,7 +5,7 @@ use hostel_api::time::rfc3339;
 use hostel_api::unit::{ByteSize, Span};
 use hostel_api::view::{
     AttemptView, ComponentView, DeadLetterSummary, DeadLetterView, EventView, HandlerView, LogLineView, PauseBy,
-    PauseView, SettlementOutcome, SettlementView, SubscriptionView, text_or_base64,
+    PauseView, ReplayView, SettlementOutcome, SettlementView, SubscriptionView, text_or_base64,
 };
 use hostel_broker::durable::Orphan;
 use hostel_dispatch::driver::State;
@@ -13,7 +13,7 @@ use hostel_event::dead_letter::DeadLetter;
 use hostel_event::id::EventId;
 use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, LogLine, LogSource};
-use hostel_event::port::{Pause, PausedBy, Settled};
+use hostel_event::port::{Pause, PausedBy, Replaying, Settled, Start};
 use hostel_event::subscription::{Order, Subscription, SubscriptionId};
 use hostel_runtime::Component;
 
@@ -36,6 +36,7 @@ pub(crate) fn component(component: &Component, known: bool) -> ComponentView {
         bytes: number(component.bytes()),
         world: component.world().to_string(),
         known,
+        took: Vec::new(),
     }
 }
 
@@ -49,14 +50,22 @@ pub(crate) fn handler(deployment: &Deployment) -> HandlerView {
         deployed_at: rfc3339(deployment.deployed_at.as_millis()),
         subscriptions: handler.subscriptions.iter().map(written).collect(),
         publish: handler.grants.publish.iter().map(ToString::to_string).collect(),
+        reuse: Some(handler.reuse).filter(|events| events.get() > 1),
         limits: manifest::Limits {
             memory: Some(ByteSize(number(handler.limits.memory))),
             deadline: Some(Span(handler.limits.deadline)),
+            cpu_time: handler.limits.cpu_time.map(Span),
             log_lines: Some(small(handler.limits.log_lines)),
             log_bytes: Some(ByteSize(number(handler.limits.log_bytes))),
+            published_events: Some(small(handler.limits.published_events)),
+            published_bytes: Some(ByteSize(number(handler.limits.published_bytes))),
         },
         config: handler.grants.config.keys().cloned().collect(),
+        secrets: handler.grants.secrets.iter().cloned().collect(),
+        denied: deployment.guest.denied(),
+        ended: deployment.ended(),
         failed: None,
+        refused: None,
     }
 }
 
@@ -72,9 +81,14 @@ pub(crate) fn failed(failed: &Failed) -> HandlerView {
         deployed_at: deployed_at.unwrap_or_default(),
         subscriptions: manifest.map(|manifest| manifest.subscriptions.clone()).unwrap_or_default(),
         publish: manifest.map(|manifest| manifest.publish.clone()).unwrap_or_default(),
+        reuse: manifest.and_then(|manifest| manifest.reuse),
         limits: manifest.map(|manifest| manifest.limits.clone()).unwrap_or_default(),
         config: manifest.map(|manifest| manifest.config.0.keys().cloned().collect()).unwrap_or_default(),
+        secrets: manifest.map(|manifest| manifest.secrets.clone()).unwrap_or_default(),
+        denied: 0,
+        ended: Vec::new(),
         failed: Some(failed.reason.clone()),
+        refused: None,
     }
 }
 
@@ -82,6 +96,7 @@ pub(crate) fn failed(failed: &Failed) -> HandlerView {
 fn written(subscription: &Subscription) -> manifest::Subscription {
     manifest::Subscription {
         pattern: subscription.pattern.to_string(),
+        from: subscription.is_imported().then(|| subscription.source.to_string()),
         queue: subscription.queue.as_ref().map(ToString::to_string),
         concurrency: std::num::NonZeroU32::new(small(subscription.concurrency)),
         window: std::num::NonZeroU32::new(small(subscription.window)),
@@ -98,6 +113,12 @@ fn written(subscription: &Subscription) -> manifest::Subscription {
             faults: Some(subscription.quarantine.faults),
             window: Some(Span(subscription.quarantine.window)),
         },
+        start: Some(match subscription.start {
+            Start::Earliest => "earliest".to_owned(),
+            Start::Time(time) => rfc3339(time.as_millis()),
+            // No manifest asks for an offset.
+            Start::Latest | Start::Offset(_) => "latest".to_owned(),
+        }),
     }
 }
 
@@ -128,6 +149,17 @@ pub(crate) fn subscription(state: &State, unsettled: Option<usize>) -> Subscript
             reason: reason.clone(),
         }),
         absent: false,
+    }
+}
+
+/// A replay that is not over.
+pub(crate) fn replay(replay: &Replaying) -> ReplayView {
+    ReplayView {
+        subscription: replay.subscription.to_string(),
+        handler: replay.subscription.handler().to_owned(),
+        next: replay.next,
+        end: replay.end,
+        unsettled: number(replay.unsettled),
     }
 }
 

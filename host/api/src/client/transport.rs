@@ -1,10 +1,11 @@
 //! One request and its answer: connecting, time limits, bounded bodies, and what each failure is called.
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CALL_LIMIT;
+use super::tls::Connector;
 use crate::problem::Problem;
 
 /// How long a connection may take to come about. Arbitrary; a host is near.
@@ -76,11 +78,23 @@ pub enum ClientError {
     Invalid(String),
 }
 
+impl ClientError {
+    /// The error and its first cause. What lies between tells of the HTTP library's parts and of nothing else.
+    #[must_use]
+    pub fn with_cause(&self) -> String {
+        let mut root: &dyn Error = self;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        if std::ptr::addr_eq(root, self) { self.to_string() } else { format!("{self}: {root}") }
+    }
+}
+
 /// How long a connection is kept for another request. Shorter than the 75 seconds after which a host closes one, so that
 /// a request does not meet the end of its connection.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A base URL that was checked: `http://host:port`, and perhaps a path before every other.
+/// A base URL that was checked: `http://host:port` or `https://host:port`, and perhaps a path before every other.
 #[derive(Debug, Clone)]
 pub(super) struct Base(String);
 
@@ -91,14 +105,18 @@ impl Base {
         };
         let uri: Uri = text.parse().map_err(|_| invalid("it is no URL"))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(invalid("TLS is not spoken yet")),
-            _ => return Err(invalid("it does not begin with `http://`")),
+            Some("http" | "https") => {}
+            _ => return Err(invalid("it does not begin with `http://` or `https://`")),
         }
         if uri.query().is_some() {
             return Err(invalid("it has a query"));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// Whether it takes TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
     pub(super) fn url(&self, path: &str) -> String {
@@ -153,22 +171,44 @@ impl Ask {
     }
 }
 
+/// Whether connections may take TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Security<'a> {
+    Plain,
+    /// With a file of authorities to trust beside the system's.
+    Tls(Option<&'a Path>),
+}
+
 /// Sends requests. Clones share their connections.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
-    http: HyperClient<HttpConnector, Full<Bytes>>,
+    http: HyperClient<Connector, Full<Bytes>>,
+    /// What every request shows of who asks.
+    authorization: Option<HeaderValue>,
 }
 
 impl Transport {
-    pub(super) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_LIMIT));
-        connector.set_nodelay(true);
+    pub(super) fn new(security: Security<'_>) -> Result<Self, ClientError> {
+        let mut plain = HttpConnector::new();
+        plain.set_connect_timeout(Some(CONNECT_LIMIT));
+        plain.set_nodelay(true);
+        let connector = match security {
+            Security::Plain => Connector::plain(plain),
+            Security::Tls(authorities) => Connector::tls(plain, authorities)?,
+        };
         let http = HyperClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self { http }
+        Ok(Self { http, authorization: None })
+    }
+
+    /// The same, that shows a token with every request.
+    pub(super) fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| ClientError::Invalid("the token has a character that no token has".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self { authorization: Some(value), ..self })
     }
 
     /// Asks, and reads the whole answer as JSON.
@@ -216,12 +256,18 @@ impl Transport {
     async fn send(&self, ask: Ask) -> Result<Response<Incoming>, ClientError> {
         let what = ask.what();
         let uri: Uri = ask.url.parse().map_err(|_| ClientError::Invalid(format!("`{}` is no URL", ask.url)))?;
-        let address = uri.authority().map_or_else(|| ask.url.clone(), |authority| format!("http://{authority}"));
+        let address = uri.authority().map_or_else(
+            || ask.url.clone(),
+            |authority| format!("{}://{authority}", uri.scheme_str().unwrap_or("http")),
+        );
         let mut request = Request::new(Full::new(ask.body));
         *request.method_mut() = ask.method;
         *request.uri_mut() = uri;
         // No User-Agent: the ingress would make it a header of the message, and nobody asked for one.
         *request.headers_mut() = ask.headers;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
         self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 ClientError::Unreachable { address, source: error.into() }
@@ -283,13 +329,14 @@ mod tests {
             let hint = "write `http://host:port`";
             assert_eq!(error.to_string(), format!("`{text}` is not the base URL of a host: {expected}; {hint}"));
         };
-        check("127.0.0.1:4301", "it does not begin with `http://`");
-        check("https://example.org", "TLS is not spoken yet");
+        check("127.0.0.1:4301", "it does not begin with `http://` or `https://`");
         check("http://", "it is no URL");
         check("http://a b", "it is no URL");
         check("http://a/?b", "it has a query");
         check("", "it is no URL");
         assert_eq!(Base::parse("http://localhost:4301/").unwrap().url("/healthz"), "http://localhost:4301/healthz");
+        let is_secure = |text: &str| Base::parse(text).unwrap().is_secure();
+        assert!(is_secure("https://a:1") && is_secure("HTTPS://a:1") && !is_secure("http://a:1"));
     }
 
     #[test]

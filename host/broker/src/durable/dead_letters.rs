@@ -17,7 +17,8 @@ use hostel_log::record::{self as log, Millis};
 use hostel_log::settings::Sync;
 
 use super::line::Publication;
-use super::{Shared, feeder, publish_error, record};
+use super::{Shared, publish_error, record};
+use crate::chain::chain;
 use crate::telemetry;
 
 /// Dead letters read at a time.
@@ -52,7 +53,7 @@ impl Shared {
         match self.log.snapshot().dead_letter(number(id)?) {
             Ok(found) => read(found.filter(|found| found.tenant == tenant.as_str())?),
             Err(error) => {
-                telemetry::cannot_read_dead_letter(id.as_str(), &feeder::describe(&error));
+                telemetry::cannot_read_dead_letter(id.as_str(), &chain(&error));
                 None
             }
         }
@@ -160,9 +161,22 @@ impl DeadLetters for Shared {
         limit: usize,
     ) -> Vec<Arc<DeadLetter>> {
         self.page(tenant, filter, before, limit).unwrap_or_else(|error| {
-            telemetry::cannot_read_dead_letter("of a page", &feeder::describe(&error));
+            telemetry::cannot_read_dead_letter("of a page", &chain(&error));
             Vec::new()
         })
+    }
+
+    fn oldest(&self, tenant: &Tenant, after: Option<(Timestamp, &DeadLetterId)>, limit: usize) -> Vec<Arc<DeadLetter>> {
+        // The smallest id of a time stands before all others of it.
+        let id = |id| number(id).unwrap_or(log::DeadLetterId([0; 16]));
+        let after = after.map(|(at, after)| (Millis(at.as_millis()), id(after)));
+        match self.log.snapshot().dead_letters(tenant.as_str(), after, limit) {
+            Ok(found) => found.into_iter().filter_map(read).collect(),
+            Err(error) => {
+                telemetry::cannot_read_dead_letter("of a page", &chain(&error));
+                Vec::new()
+            }
+        }
     }
 
     fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {

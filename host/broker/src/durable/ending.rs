@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hostel_event::message::Event;
 use hostel_event::name::QueueGroup;
 use hostel_event::port::{SubscribeError, Unsubscribed};
-use hostel_event::subscription::SubscriptionId;
+use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_log::batch::Batch;
 use hostel_log::error::{CommitError, Conflict};
 use hostel_log::record::Kind;
@@ -25,22 +25,23 @@ use super::{Shared, feeder};
 /// How many are moved in one go.
 const MOVED: usize = 64;
 
-/// Ends a subscription.
+/// Ends a subscription, whether it is there or absent.
 pub(crate) async fn unsubscribe(shared: &Arc<Shared>, id: &SubscriptionId) -> Result<Unsubscribed, SubscribeError> {
     let _changing = shared.changing.lock().await;
-    let entry = shared.table.read().entries.get(id).cloned().ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
-    let queue = entry.subscription.queue.clone();
-    let known = Known { ended: true, queue: queue.clone(), ..entry.lane.known.clone() };
+    let lane = shared.table.read().lane_of(id).cloned().ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
+    let lane = &lane;
+    let known = Known { ended: true, pause: None, ..lane.document() };
+    let queue = known.queue.clone();
     let mut batch = Batch::new();
     batch.put_document(Kind::Subscription, document_key(known.number), record::known(&known));
     shared.log.commit(batch, Sync::Always).await.map_err(|error| subscribe_error(&error))?;
-    let lane = &entry.lane;
     // From before it ends, so that nobody else moves what is to be counted here.
     let moving = lane.moving.lock().await;
     let replay;
     let seat = {
         let mut table = shared.table.write();
         table.remove(id);
+        table.absent.remove(id);
         replay = table.replays.remove(id);
         if let Some(replay) = &replay {
             replay.end(None);
@@ -155,7 +156,8 @@ fn hand_over(
     let Some(routes) = table.routes.get(&event.tenant) else { return Ok(None) };
     let mut members: Vec<&Arc<Entry>> = Vec::new();
     routes.visit(&event.topic, |entry| {
-        if entry.subscription.queue.as_ref() == Some(queue) {
+        let Subscription { tenant, queue: group, .. } = &*entry.subscription;
+        if group.as_ref() == Some(queue) && *tenant == lane.known.tenant {
             members.push(entry);
         }
     });
@@ -182,7 +184,11 @@ pub(crate) async fn forget(shared: &Arc<Shared>, lane: &Arc<Lane>) -> Result<(),
     shared.log.commit(batch, Sync::Always).await?;
     let mut table = shared.table.write();
     table.lanes.remove(&lane.number());
-    if table.replays.get(lane.id()).is_some_and(|replay| replay.number() == lane.number()) {
+    let is_it = |other: &Arc<Lane>| other.number() == lane.number();
+    if table.absent.get(lane.id()).is_some_and(is_it) {
+        table.absent.remove(lane.id());
+    }
+    if table.replays.get(lane.id()).is_some_and(is_it) {
         table.replays.remove(lane.id());
     }
     let entry = table.entries.get(lane.id()).cloned();

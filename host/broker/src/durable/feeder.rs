@@ -20,7 +20,8 @@ use super::budget::Kept;
 use super::lane::Lane;
 use super::queue::{Attempts, Load, TopicKey};
 use super::topics::Name;
-use super::{Shared, history, line, record};
+use super::{Quiet, Shared, Unwanted, history, line, record};
+use crate::chain::chain;
 use crate::telemetry;
 
 /// How many lanes are fed in one round. Arbitrary, as is the next.
@@ -173,8 +174,8 @@ async fn round(shared: &Arc<Shared>, lanes: Vec<Arc<Lane>>) {
             }
             match read {
                 Read::Event(event, _) if shared.is_expired(&event) => {
-                    shared.counts.expired.fetch_add(1, Ordering::Relaxed);
-                    settlements.push((Arc::clone(&lane), load));
+                    let why = Unwanted::Expired(Arc::new(event));
+                    settlements.push(Quiet { lane: Arc::clone(&lane), load, why });
                 }
                 Read::Event(event, history) => match Kept::reserve(&Arc::new(event), shared) {
                     Some(kept) => line::deliver(shared, &lane, load, (&kept, history)),
@@ -183,10 +184,7 @@ async fn round(shared: &Arc<Shared>, lanes: Vec<Arc<Lane>>) {
                         is_starving = true;
                     }
                 },
-                Read::Gone => {
-                    shared.counts.gone.fetch_add(1, Ordering::Relaxed);
-                    settlements.push((Arc::clone(&lane), load));
-                }
+                Read::Gone => settlements.push(Quiet { lane: Arc::clone(&lane), load, why: Unwanted::Gone }),
                 Read::Failed(reason) => {
                     telemetry::cannot_read(lane.id(), load.place.offset, &reason);
                     lane.sleep(load.place.offset, Attempts::AsBefore);
@@ -216,7 +214,7 @@ fn read_one(
     topics: &mut HashMap<TopicKey, Option<Topic>>,
     Order { number, load, name }: Order,
 ) -> Result<Read, String> {
-    let unreadable = |error: ReadError| describe(&error);
+    let unreadable = |error: ReadError| chain(&error);
     let Some(name) = name else { return Err("its topic is unknown".to_owned()) };
     let topic = match topics.get(&load.place.topic) {
         Some(topic) => topic,
@@ -235,14 +233,6 @@ fn read_one(
         attempts = history::decode(&delivery.history).map_err(|error| error.to_string())?;
     }
     Ok(Read::Event(event, attempts))
-}
-
-/// An error with its cause.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 /// An event read on its own, for those who move it elsewhere.

@@ -30,7 +30,8 @@ pub(crate) fn encode(attempts: &[Attempt]) -> Vec<u8> {
         writer.number(u64::from(attempt.number)).time(attempt.began).text(attempt.version.as_str());
         put_outcome(&mut writer, &attempt.report.outcome);
         put_log(&mut writer, &attempt.report.log);
-        let Usage { wall, peak_memory } = attempt.report.usage;
+        // What an event used beside these is summed where it is measured, and is no part of its history.
+        let Usage { wall, peak_memory, .. } = attempt.report.usage;
         writer.number(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)).number(peak_memory as u64);
     }
     writer.done()
@@ -47,7 +48,7 @@ pub(crate) fn decode(record: &[u8]) -> Result<Vec<Attempt>, Unreadable> {
         let log = take_log(&mut reader)?;
         let wall = Duration::from_nanos(reader.number()?);
         let peak_memory = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
-        let report = Report { outcome, log, usage: Usage { wall, peak_memory } };
+        let report = Report { outcome, log, usage: Usage { wall, peak_memory, ..Usage::default() } };
         attempts.push(Attempt { number, began, version, report });
     }
     reader.end()?;
@@ -136,7 +137,7 @@ mod tests {
             text: "é".to_owned(),
         };
         let log = Log { lines: lines.map(line).collect(), cut: 7 };
-        let usage = Usage { wall: Duration::from_nanos(1_234_567), peak_memory: 1 << 33 };
+        let usage = Usage { wall: Duration::from_nanos(1_234_567), peak_memory: 1 << 33, ..Usage::default() };
         let version = Version::new("1.2.3").unwrap();
         Attempt { number: 3, began: Timestamp::from_millis(9), version, report: Report { outcome, log, usage } }
     }

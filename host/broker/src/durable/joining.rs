@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use hostel_event::port::{Sink, SubscribeError};
-use hostel_event::subscription::Subscription;
+use hostel_event::port::{Pause, Sink, Start, SubscribeError};
+use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_log::batch::Batch;
 use hostel_log::error::CommitError;
 use hostel_log::record::{Kind, Offset, SubscriptionNumber};
 use hostel_log::settings::Sync;
 
-use super::lane::{Entry, Lane, Seat};
+use super::lane::{Entry, Lane, Remembered, Seat};
 use super::queue::Queue;
 use super::record::{self, Known};
-use super::{NEXT_NUMBER, Shared};
+use super::{NEXT_NUMBER, Shared, replay};
 
 impl Shared {
     pub(crate) async fn subscribe(
@@ -22,23 +22,32 @@ impl Shared {
     ) -> Result<(), SubscribeError> {
         let mut next_number = self.changing.lock().await;
         let id = &subscription.id;
-        let known = {
+        let found = {
             let table = self.table.read();
             if table.entries.contains_key(id) {
                 return Err(SubscribeError::Exists(id.clone()));
             }
-            table.orphans().find(|lane| lane.id() == id).cloned()
+            table.absent.get(id).cloned()
         };
-        let lane = match known {
-            Some(lane) => lane,
-            None => self.remember(&subscription, &mut next_number).await?,
+        let lane = match found {
+            Some(lane) => {
+                let remembered = Remembered { queue: subscription.queue.clone(), ..lane.remembered() };
+                self.remember(&lane, remembered).await?;
+                lane
+            }
+            None => self.begin_anew(&subscription, &mut next_number).await?,
         };
         let entry = Arc::new(Entry { subscription, lane: Arc::clone(&lane) });
-        let replay = {
+        let (replay, mark) = {
             let mut table = self.table.write();
             table.insert(&entry);
-            table.replays.get(lane.id()).cloned()
+            // The table is still locked: what is in line now is not for it, and everything that comes behind is.
+            (table.replays.get(lane.id()).cloned(), self.line.mark())
         };
+        if let Some(replay) = &replay {
+            // Closed: nothing comes behind.
+            self.set_end(replay, mark.await.unwrap_or_else(|_| self.line.end())).await;
+        }
         for lane in replay.iter().chain([&lane]) {
             if lane.seat(Seat { window: 0, sink: Arc::clone(&sink) }) {
                 self.feeding.feed(lane);
@@ -48,31 +57,53 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives a subscription its number.
-    async fn remember(&self, subscription: &Subscription, next_number: &mut u32) -> Result<Arc<Lane>, SubscribeError> {
-        let Subscription { id, tenant, pattern, queue, .. } = subscription.clone();
+    /// Gives a subscription its number, and one to the replay of what it gets first.
+    async fn begin_anew(
+        &self,
+        subscription: &Subscription,
+        next_number: &mut u32,
+    ) -> Result<Arc<Lane>, SubscribeError> {
+        let Subscription { id, tenant, source, pattern, queue, .. } = subscription.clone();
         let number = SubscriptionNumber(*next_number);
-        let known = Known { number, id, tenant, pattern, queue, ended: false, replay: None };
+        let known = Known { number, id, tenant, source, pattern, queue, ended: false, replay: None, pause: None };
         // Nothing that is in the log by now is for it.
         let floor = self.line.end();
-        self.introduce(&known, floor, next_number).await.map_err(|error| subscribe_error(&error))?;
+        let replay = match subscription.start {
+            Start::Latest => None,
+            start => {
+                let first = self.place(&known, start, floor).await.map_err(SubscribeError::Broker)?;
+                let number = SubscriptionNumber(number.0.saturating_add(1));
+                Some((Known { number, replay: Some(replay::OPEN), ..known.clone() }, first))
+            }
+        };
+        let news = [(&known, floor)].into_iter().chain(replay.iter().map(|(known, first)| (known, *first)));
+        self.introduce(news, next_number).await.map_err(|error| subscribe_error(&error))?;
+        if let Some((known, first)) = replay {
+            let lane = Arc::new(replay::lane(known, replay::OPEN, first));
+            let mut table = self.table.write();
+            table.replays.insert(lane.id().clone(), Arc::clone(&lane));
+            table.lanes.insert(lane.number(), lane);
+        }
         Ok(Arc::new(Lane::new(known, Queue::new(), None)))
     }
 
-    /// Keeps what is to be remembered of a lane, and that its number is taken.
+    /// Keeps what is to be remembered of lanes, each with the first offset that it may have, and that their numbers are
+    /// taken: all of it or none.
     pub(crate) async fn introduce(
         &self,
-        known: &Known,
-        floor: Offset,
+        news: impl Iterator<Item = (&Known, Offset)> + Send,
         next_number: &mut u32,
     ) -> Result<(), CommitError> {
-        let following = next_number
-            .checked_add(1)
-            .ok_or_else(|| CommitError::TooLarge { what: "there are no more numbers for subscriptions".to_owned() })?;
         let mut batch = Batch::new();
-        batch.put_document(Kind::Subscription, document_key(known.number), record::known(known));
+        let mut following = *next_number;
+        for (known, floor) in news {
+            following = known.number.0.checked_add(1).ok_or_else(|| CommitError::TooLarge {
+                what: "there are no more numbers for subscriptions".to_owned(),
+            })?;
+            batch.put_document(Kind::Subscription, document_key(known.number), record::known(known));
+            batch.advance(known.number, floor);
+        }
         batch.put_document(Kind::Host, NEXT_NUMBER.to_owned(), following.to_be_bytes().to_vec());
-        batch.advance(known.number, floor);
         self.log.commit(batch, Sync::Always).await?;
         *next_number = following;
         Ok(())
@@ -80,6 +111,11 @@ impl Shared {
 
     pub(crate) async fn resubscribe(&self, subscription: Arc<Subscription>) -> Result<(), SubscribeError> {
         let _changing = self.changing.lock().await;
+        let id = &subscription.id;
+        let lane = self.table.read().entries.get(id).map(|entry| Arc::clone(&entry.lane));
+        let lane = lane.ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
+        let remembered = Remembered { queue: subscription.queue.clone(), ..lane.remembered() };
+        self.remember(&lane, remembered).await?;
         let entry = {
             let mut table = self.table.write();
             let id = &subscription.id;
@@ -89,6 +125,28 @@ impl Shared {
             entry
         };
         self.share_window(&entry);
+        Ok(())
+    }
+
+    /// Remembers that a subscription is paused, or not.
+    pub(crate) async fn keep_pause(&self, id: &SubscriptionId, pause: Option<Pause>) -> Result<(), SubscribeError> {
+        let _changing = self.changing.lock().await;
+        let lane = self.table.read().lane_of(id).cloned().ok_or_else(|| SubscribeError::Unknown(id.clone()))?;
+        let remembered = Remembered { pause, ..lane.remembered() };
+        self.remember(&lane, remembered).await
+    }
+
+    /// Writes a lane's document if it is to say something else than it does. The caller holds `changing`.
+    async fn remember(&self, lane: &Lane, remembered: Remembered) -> Result<(), SubscribeError> {
+        if lane.remembered() == remembered {
+            return Ok(());
+        }
+        let Remembered { queue, pause } = remembered.clone();
+        let known = Known { queue, pause, ..lane.known.clone() };
+        let mut batch = Batch::new();
+        batch.put_document(Kind::Subscription, document_key(known.number), record::known(&known));
+        self.log.commit(batch, Sync::Always).await.map_err(|error| subscribe_error(&error))?;
+        lane.remember(remembered);
         Ok(())
     }
 

@@ -17,7 +17,8 @@ use hostel_log::record::{Millis, Offset, Scheduled, SubscriptionNumber};
 use hostel_log::settings::Sync;
 
 use super::lane::Lane;
-use super::{Shared, ending, feeder, record, replay, retention};
+use super::{Shared, ending, record, replay, retention};
+use crate::chain::chain;
 use crate::telemetry;
 
 /// When something that failed is tried again. Arbitrary: long enough that a full disk is not asked all the time.
@@ -187,7 +188,7 @@ async fn publish_scheduled(shared: &Arc<Shared>) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             let error: hostel_log::error::ReadError = error;
-            telemetry::cannot_publish_scheduled(&feeder::describe(&error));
+            telemetry::cannot_publish_scheduled(&chain(&error));
             (Vec::new(), Some(now))
         }
         Err(_) => (Vec::new(), Some(now)),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use hostel_event::delivery::Delivery;
 use hostel_event::name::QueueGroup;
-use hostel_event::port::Sink;
+use hostel_event::port::{Pause, Sink};
 use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_log::record::{Offset, SubscriptionNumber};
 
@@ -53,9 +53,18 @@ pub(crate) struct Lane {
     turn: AtomicUsize,
     /// Held by who gives away what it left.
     pub(crate) moving: tokio::sync::Mutex<()>,
+    /// What of its document changes while it is there.
+    remembered: Mutex<Remembered>,
     /// How far it is, if it is a replay.
     pub(crate) progress: Option<Progress>,
     state: Mutex<State>,
+}
+
+/// What is remembered of a subscription and may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) queue: Option<QueueGroup>,
+    pub(crate) pause: Option<Pause>,
 }
 
 struct State {
@@ -88,8 +97,10 @@ impl Lane {
         let out = AtomicUsize::new(queue.held());
         let ended = known.ended.then(|| known.queue.clone());
         let state = State { seat: None, queue, ended, is_hungry: false, on_the_way: 0, is_dirty: false };
+        let remembered = Mutex::new(Remembered { queue: known.queue.clone(), pause: known.pause.clone() });
         Self {
             known,
+            remembered,
             out,
             turn: AtomicUsize::new(0),
             moving: tokio::sync::Mutex::default(),
@@ -104,6 +115,21 @@ impl Lane {
 
     pub(crate) const fn id(&self) -> &SubscriptionId {
         &self.known.id
+    }
+
+    pub(crate) fn remembered(&self) -> Remembered {
+        self.remembered.lock().clone()
+    }
+
+    /// Notes what its document says now.
+    pub(crate) fn remember(&self, remembered: Remembered) {
+        *self.remembered.lock() = remembered;
+    }
+
+    /// What its document says.
+    pub(crate) fn document(&self) -> Known {
+        let Remembered { queue, pause } = self.remembered();
+        Known { queue, pause, ..self.known.clone() }
     }
 
     /// Looks at or changes the state; says whether the lane is now to be fed. Afterwards `out` is right again.

@@ -45,8 +45,8 @@ pub(crate) enum Step {
         publications: Vec<Publication>,
         answer: oneshot::Sender<Result<Receipt, CommitError>>,
     },
-    /// Says that everything before it is done.
-    Pass(oneshot::Sender<()>),
+    /// Says that everything before it is done, and where that ends.
+    Pass(oneshot::Sender<Offset>),
 }
 
 pub(crate) struct Line {
@@ -92,12 +92,17 @@ impl Line {
 
     /// Waits until everything that is in line now is done.
     pub(crate) async fn pass(&self) {
+        // An error says that the broker is closed and nothing is in line.
+        let _ = self.mark().await;
+    }
+
+    /// Tells, once everything that is in line now is done, the first offset behind it.
+    pub(crate) fn mark(&self) -> oneshot::Receiver<Offset> {
         let (done, passed) = oneshot::channel();
         if let Some(sender) = self.sender.lock().as_ref() {
             let _ = sender.send(Step::Pass(done));
         }
-        // An error says that the broker is closed and nothing is in line.
-        let _ = passed.await;
+        passed
     }
 
     /// Takes nothing more in.
@@ -125,7 +130,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut steps: UnboundedReceiver<Step>)
                 let _ = answer.send(outcome);
             }
             Step::Pass(done) => {
-                let _ = done.send(());
+                let _ = done.send(shared.line.end());
             }
         }
     }

@@ -96,7 +96,7 @@ fn read_topic(
 ) -> Result<(), ReadError> {
     let names = record::names(&topic.tenant, &topic.name);
     let (tenant, name) = names.map_err(|error| damage(format!("topic `{}`", topic.name), error))?;
-    let hears = |known: &Known| known.replay.is_none() && known.tenant == tenant && known.pattern.matches(&name);
+    let hears = |known: &Known| known.replay.is_none() && known.source == tenant && known.pattern.matches(&name);
     let floors = found.values().filter(|found| hears(&found.known)).map(|found| found.cursor.floor);
     let Some(mut from) = floors.min() else { return Ok(()) };
     let mut key = None::<TopicKey>;

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use hostel_event::headers::Headers;
 use hostel_event::id::EventId;
 use hostel_event::message::{Event, Message};
-use hostel_event::name::{QueueGroup, Tenant};
+use hostel_event::name::{HandlerName, QueueGroup, Tenant};
 use hostel_event::outcome::Attempt;
 use hostel_event::pattern::Pattern;
-use hostel_event::subscription::{Audience, SubscriptionId};
+use hostel_event::port::{Pause, PausedBy, Start};
+use hostel_event::subscription::{Audience, Order, Place, Quarantine, RetryPolicy, Subscription, SubscriptionId};
 use hostel_event::time::Timestamp;
 use hostel_event::topic::Topic;
 use hostel_log::record::{Offset, SubscriptionNumber};
@@ -19,8 +20,10 @@ use super::wire::{Reader, Unreadable, Writer};
 
 const EVENT: u8 = 1;
 const SCHEDULED: u8 = 1;
-const DEAD_LETTER: u8 = 1;
-const SUBSCRIPTION: u8 = 1;
+/// Since 2 with the event's tenant.
+const DEAD_LETTER: u8 = 2;
+/// Since 2 with whose topics it hears, and its pause.
+const SUBSCRIPTION: u8 = 2;
 
 /// An event without its tenant and topic, which the log keeps beside it.
 fn put_event(writer: &mut Writer, event: &Event) {
@@ -116,20 +119,22 @@ pub(crate) fn read_scheduled(record: Vec<u8>, tenant: &str, topic: &str) -> Resu
 /// What the log does not keep of a dead letter by itself.
 pub(crate) fn dead_letter(subscription: &SubscriptionId, event: &Event, attempts: &[Attempt]) -> Vec<u8> {
     let mut writer = Writer::new(DEAD_LETTER, event.bytes() + 256);
-    writer.text(subscription.as_str()).text(event.topic.as_str());
+    writer.text(subscription.as_str()).text(event.tenant.as_str()).text(event.topic.as_str());
     put_event(&mut writer, event);
     writer.bytes(&history::encode(attempts));
     writer.done()
 }
 
-/// Subscription, event and attempts of a dead letter.
+/// Subscription, event and attempts of a dead letter that the log keeps for a tenant.
 pub(crate) fn read_dead_letter(
     record: Vec<u8>,
-    tenant: &str,
+    owner: &str,
 ) -> Result<(SubscriptionId, Event, Vec<Attempt>), Unreadable> {
     let record = Bytes::from(record);
-    let mut reader = Reader::new(&record, DEAD_LETTER)?;
-    let subscription = subscription_id(reader.text()?)?.0;
+    let (mut reader, format) = Reader::up_to(&record, DEAD_LETTER)?;
+    let subscription = subscription_id(reader.text()?)?.id;
+    // Before, nobody heard another tenant's topics.
+    let tenant = if format == 1 { owner } else { reader.text()? };
     let (tenant, topic) = names(tenant, reader.text()?)?;
     let event = take_event(&record, &mut reader, (&tenant, &topic))?;
     let attempts = history::decode(reader.bytes()?)?;
@@ -146,7 +151,9 @@ pub(crate) struct Known {
     pub(crate) id: SubscriptionId,
     /// Whose it is.
     pub(crate) tenant: Tenant,
-    /// What it hears.
+    /// Whose topics it hears.
+    pub(crate) source: Tenant,
+    /// Which of them.
     pub(crate) pattern: Pattern,
     /// Its queue group, under which it was last seen.
     pub(crate) queue: Option<QueueGroup>,
@@ -154,6 +161,29 @@ pub(crate) struct Known {
     pub(crate) ended: bool,
     /// It is a replay to the subscription of this name, not the subscription itself.
     pub(crate) replay: Option<KnownReplay>,
+    /// Nothing of it was to be started when this was written.
+    pub(crate) pause: Option<Pause>,
+}
+
+impl Known {
+    /// The subscription as far as it is known, with defaults for the rest.
+    pub(crate) fn outline(self) -> Subscription {
+        let is_remote = self.id.handler().starts_with('@');
+        Subscription {
+            id: self.id,
+            tenant: self.tenant,
+            source: self.source,
+            pattern: self.pattern,
+            place: if is_remote { Place::Remote { nodes: 0 } } else { Place::Local },
+            queue: self.queue,
+            concurrency: Subscription::CONCURRENCY,
+            window: Subscription::WINDOW,
+            retry: RetryPolicy::default(),
+            order: Order::None,
+            quarantine: Quarantine::default(),
+            start: Start::Latest,
+        }
+    }
 }
 
 /// What is remembered of a replay.
@@ -177,14 +207,20 @@ pub(crate) fn known(known: &Known) -> Vec<u8> {
         None => writer.byte(0),
         Some(KnownReplay { end, rate }) => writer.byte(1).number(end.0).number(u64::from(rate)),
     };
+    writer.text(known.source.as_str());
+    match &known.pause {
+        None => writer.byte(0),
+        Some(Pause { by: PausedBy::Operator, since, reason }) => writer.byte(1).time(*since).text(reason),
+        Some(Pause { by: PausedBy::Quarantine, since, reason }) => writer.byte(2).time(*since).text(reason),
+    };
     writer.done()
 }
 
 /// Reads the document of a subscription.
 pub(crate) fn read_known(record: &[u8]) -> Result<Known, Unreadable> {
-    let mut reader = Reader::new(record, SUBSCRIPTION)?;
+    let (mut reader, format) = Reader::up_to(record, SUBSCRIPTION)?;
     let number = SubscriptionNumber(reader.small()?);
-    let (id, tenant, pattern) = subscription_id(reader.text()?)?;
+    let Name { id, tenant, pattern } = subscription_id(reader.text()?)?;
     let ended = reader.byte()? != 0;
     let queue = match reader.byte()? {
         0 => None,
@@ -194,8 +230,25 @@ pub(crate) fn read_known(record: &[u8]) -> Result<Known, Unreadable> {
         0 => None,
         _ => Some(KnownReplay { end: Offset(reader.number()?), rate: reader.small()? }),
     };
+    let (source, pause) = match format {
+        1 => (tenant.clone(), None),
+        _ => {
+            let source = Tenant::new(reader.text()?).map_err(|_| Unreadable("its source is malformed"))?;
+            (source, take_pause(&mut reader)?)
+        }
+    };
     reader.end()?;
-    Ok(Known { number, id, tenant, pattern, queue, ended, replay })
+    Ok(Known { number, id, tenant, source, pattern, queue, ended, replay, pause })
+}
+
+fn take_pause(reader: &mut Reader<'_>) -> Result<Option<Pause>, Unreadable> {
+    let by = match reader.byte()? {
+        0 => return Ok(None),
+        1 => PausedBy::Operator,
+        2 => PausedBy::Quarantine,
+        _ => return Err(Unreadable("who paused it is unknown")),
+    };
+    Ok(Some(Pause { by, since: reader.time()?, reason: reader.text()?.to_owned() }))
 }
 
 fn queue(text: &str) -> Result<QueueGroup, Unreadable> {
@@ -209,19 +262,37 @@ pub(crate) fn names(tenant: &str, topic: &str) -> Result<(Tenant, Topic), Unread
     Ok((tenant, topic))
 }
 
-/// A subscription's name from its text: `tenant/handler:pattern` or `tenant/@label:pattern`.
-fn subscription_id(text: &str) -> Result<(SubscriptionId, Tenant, Pattern), Unreadable> {
+/// What a subscription's name says.
+struct Name {
+    id: SubscriptionId,
+    tenant: Tenant,
+    pattern: Pattern,
+}
+
+/// A subscription's name from its text: `tenant/handler:pattern`, `owner/handler:@source/pattern` or
+/// `tenant/@label:pattern`.
+fn subscription_id(text: &str) -> Result<Name, Unreadable> {
     let malformed = Unreadable("its subscription is malformed");
     let (tenant, rest) = text.split_once('/').ok_or(malformed)?;
-    let (label, pattern) = rest.split_once(':').ok_or(malformed)?;
+    let (label, heard) = rest.split_once(':').ok_or(malformed)?;
     let tenant = Tenant::new(tenant).map_err(|_| malformed)?;
-    let pattern = Pattern::new(pattern).map_err(|_| malformed)?;
-    let id = match label.strip_prefix('@') {
-        Some(label) => SubscriptionId::remote(&tenant, label, &pattern),
-        None => {
-            let handler = hostel_event::name::HandlerName::new(label).map_err(|_| malformed)?;
-            SubscriptionId::new(&tenant, &handler, &pattern)
+    let (source, pattern) = match heard.strip_prefix('@') {
+        None => (None, heard),
+        Some(heard) => {
+            let (source, pattern) = heard.split_once('/').ok_or(malformed)?;
+            (Some(Tenant::new(source).map_err(|_| malformed)?), pattern)
         }
     };
-    Ok((id, tenant, pattern))
+    let pattern = Pattern::new(pattern).map_err(|_| malformed)?;
+    let handler = |label| HandlerName::new(label).map_err(|_| malformed);
+    let id = match (label.strip_prefix('@'), source) {
+        (Some(label), None) => SubscriptionId::remote(&tenant, label, &pattern),
+        (None, None) => SubscriptionId::new(&tenant, &handler(label)?, &pattern),
+        (None, Some(source)) => SubscriptionId::imported(&tenant, &handler(label)?, &source, &pattern),
+        (Some(_), Some(_)) => return Err(malformed),
+    };
+    Ok(Name { id, tenant, pattern })
 }
+
+#[cfg(test)]
+mod tests;

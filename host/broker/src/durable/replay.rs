@@ -10,17 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
+use hostel_event::id::EventId;
 use hostel_event::port::{Replay, ReplayError, Replaying, Span, Start};
 use hostel_event::subscription::SubscriptionId;
 use hostel_event::time::Moment;
 use hostel_log::error::{CommitError, ReadError};
-use hostel_log::record::{Cursor, Millis, Offset, SubscriptionNumber, Topic};
+use hostel_log::record::{Cursor, Millis, Offset, SeenKey, SubscriptionNumber, Topic};
 use hostel_log::snapshot::Snapshot;
 
 use super::lane::{Lane, Seat};
 use super::queue::{Place, Queue};
 use super::record::{self, Known, KnownReplay};
-use super::{Shared, ending, feeder};
+use super::{Shared, ending};
+use crate::chain::chain;
 use crate::telemetry;
 
 /// With fewer waiting, it reads on. Arbitrary, as is the next: enough that a fast handler does not wait.
@@ -28,10 +30,21 @@ pub(crate) const LOW: usize = 4096;
 /// Offsets that are looked at in one go.
 const STRIDE: u64 = 16_384;
 
+/// Events looked at for one whose place is asked for: at a time, and in all. Arbitrary: a second's reading at most, of
+/// what was kept since the event got its id.
+const PAGE: usize = 64;
+const LOOKED_AT: usize = 100_000;
+
+/// The replay of what a new subscription gets first, until it is known where what it gets by itself begins. It is kept
+/// with the subscription: a host that dies in between finds it when the subscription comes back.
+pub(crate) const OPEN: KnownReplay = KnownReplay { end: Offset(u64::MAX), rate: 0 };
+
 /// How far a replay is.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    known: KnownReplay,
+    rate: u32,
+    /// The first offset that is no part of it.
+    end: AtomicU64,
     /// Everything before this was read.
     next: AtomicU64,
     /// What was settled, or failed, before a restart.
@@ -44,21 +57,33 @@ pub(crate) struct Progress {
 impl Progress {
     /// One that goes on where its cursor is.
     pub(crate) fn resume(known: KnownReplay, before: Cursor, asleep: HashMap<Offset, Millis>) -> Self {
-        Self { known, next: AtomicU64::new(before.floor.0), before, asleep, filled: Mutex::new(None) }
+        let KnownReplay { end, rate } = known;
+        Self {
+            rate,
+            end: AtomicU64::new(end.0),
+            next: AtomicU64::new(before.floor.0),
+            before,
+            asleep,
+            filled: Mutex::new(None),
+        }
     }
 
     pub(crate) fn next(&self) -> Offset {
         Offset(self.next.load(Ordering::Acquire))
     }
 
+    fn end(&self) -> Offset {
+        Offset(self.end.load(Ordering::Acquire))
+    }
+
     /// How many events it may read now; notes that they are read.
     fn allowance(&self, now: Moment) -> usize {
-        if self.known.rate == 0 {
+        if self.rate == 0 {
             return usize::MAX;
         }
         let mut filled = self.filled.lock();
         let since = filled.get_or_insert(now);
-        let rate = u128::from(self.known.rate);
+        let rate = u128::from(self.rate);
         let events = now.since(*since).as_millis() * rate / 1000;
         if events > 0 {
             *since = now;
@@ -72,7 +97,7 @@ pub(crate) async fn carry_on(shared: &Arc<Shared>) {
     let replays: Vec<Arc<Lane>> = shared.table.read().replays.values().cloned().collect();
     for lane in replays {
         let Some(progress) = &lane.progress else { continue };
-        if progress.next() >= progress.known.end {
+        if progress.next() >= progress.end() {
             if lane.unsettled() == 0 {
                 // A failure leaves it for the next time.
                 let _ = ending::forget(shared, &lane).await;
@@ -93,11 +118,11 @@ pub(crate) async fn carry_on(shared: &Arc<Shared>) {
 async fn fill(shared: &Arc<Shared>, lane: &Arc<Lane>, allowance: usize) {
     let Some(progress) = &lane.progress else { return };
     let (reader, read) = (Arc::clone(shared), Arc::clone(lane));
-    let (next, end) = (progress.next(), progress.known.end);
+    let (next, end) = (progress.next(), progress.end());
     let found = tokio::task::spawn_blocking(move || read_on(&reader, &read.known, (next, end), allowance)).await;
     let (places, next) = match found {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => return telemetry::cannot_replay(lane.id(), &feeder::describe(&error)),
+        Ok(Err(error)) => return telemetry::cannot_replay(lane.id(), &chain(&error)),
         Err(_) => return,
     };
     let (mut waiting, mut asleep) = (Vec::new(), Vec::new());
@@ -151,7 +176,7 @@ fn read_on(
 }
 
 fn topics(snapshot: &Snapshot, known: &Known) -> Result<Vec<Topic>, ReadError> {
-    let mut topics = snapshot.topics(Some(known.tenant.as_str()))?;
+    let mut topics = snapshot.topics(Some(known.source.as_str()))?;
     topics
         .retain(|topic| record::names(&topic.tenant, &topic.name).is_ok_and(|(_, name)| known.pattern.matches(&name)));
     Ok(topics)
@@ -175,7 +200,66 @@ fn resolve(snapshot: &Snapshot, known: &Known, start: Start, end: Offset) -> Res
     })
 }
 
+/// The lane of a replay that begins.
+pub(crate) fn lane(known: Known, replay: KnownReplay, from: Offset) -> Lane {
+    let cursor = Cursor { floor: from, settled: Vec::new() };
+    Lane::new(known, Queue::new(), Some(Progress::resume(replay, cursor, HashMap::new())))
+}
+
+/// Where an event stands that a subscription hears.
+fn find(snapshot: &Snapshot, known: &Known, id: &EventId) -> Result<Option<Offset>, ReadError> {
+    let topics = topics(snapshot, known)?;
+    for topic in &topics {
+        let key = SeenKey { tenant: topic.tenant.clone(), scope: topic.name.clone(), id: id.as_str().to_owned() };
+        if let Some(offset) = snapshot.seen(&key)?.and_then(|seen| seen.offset)
+            && snapshot.event(topic, offset)?.is_some()
+        {
+            return Ok(Some(offset));
+        }
+    }
+    let Some(time) = id.time() else { return Ok(None) };
+    let mut left = LOOKED_AT;
+    for topic in &topics {
+        // It was kept after it had got its id.
+        let Some(mut from) = snapshot.offset_at(topic, Millis(time.as_millis()))? else { continue };
+        let Ok((tenant, name)) = record::names(&topic.tenant, &topic.name) else { continue };
+        while left > 0 {
+            let page = snapshot.events(topic, from, PAGE.min(left))?;
+            let Some(last) = page.last() else { break };
+            (from, left) = (last.offset.next(), left.saturating_sub(page.len()));
+            let is_meant = |bytes| record::read_event(bytes, &tenant, &name).is_ok_and(|event| event.id == *id);
+            if let Some(found) = page.into_iter().find_map(|event| is_meant(event.bytes).then_some(event.offset)) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
 impl Shared {
+    /// The offset of a place in what is kept; text says why it cannot be told.
+    pub(crate) async fn place(&self, known: &Known, start: Start, end: Offset) -> Result<Offset, String> {
+        let (log, known) = (Arc::clone(&self.log), known.clone());
+        let read = tokio::task::spawn_blocking(move || resolve(&log.snapshot(), &known, start, end));
+        let read = read.await.map_err(|_| "the reader ended".to_owned())?;
+        read.map_err(|error| chain(&error))
+    }
+
+    /// Sets the end of a replay that was open; leaves one that has its end.
+    pub(crate) async fn set_end(&self, lane: &Lane, end: Offset) {
+        let Some(progress) = lane.progress.as_ref().filter(|progress| progress.end() == OPEN.end) else { return };
+        let end = end.max(progress.next());
+        progress.end.store(end.0, Ordering::Release);
+        let known = Known { replay: Some(KnownReplay { end, ..OPEN }), ..lane.known.clone() };
+        let mut batch = hostel_log::batch::Batch::new();
+        let key = super::joining::document_key(known.number);
+        batch.put_document(hostel_log::record::Kind::Subscription, key, record::known(&known));
+        // If it cannot be kept now, the next start sets it anew, further on: what came meanwhile then comes twice.
+        if let Err(error) = self.log.commit(batch, hostel_log::settings::Sync::Always).await {
+            telemetry::cannot_replay(lane.id(), &error.to_string());
+        }
+    }
+
     async fn begin_replay(&self, id: &SubscriptionId, span: Span) -> Result<Replaying, ReplayError> {
         let mut next_number = self.changing.lock().await;
         let unknown = || ReplayError::Unknown(id.clone());
@@ -188,21 +272,14 @@ impl Shared {
         };
         let sink = entry.lane.sink().ok_or_else(unknown)?;
         let end = self.line.end();
-        let (log, known) = (Arc::clone(&self.log), entry.lane.known.clone());
-        let resolved = tokio::task::spawn_blocking(move || {
-            let snapshot = log.snapshot();
-            Ok((resolve(&snapshot, &known, span.from, end)?, resolve(&snapshot, &known, span.to, end)?))
-        });
-        let resolved: Result<_, ReadError> =
-            resolved.await.map_err(|_| ReplayError::Broker("the reader ended".to_owned()))?;
-        let (from, to) = resolved.map_err(|error| ReplayError::Broker(feeder::describe(&error)))?;
+        let from = self.place(&entry.lane.known, span.from, end).await.map_err(ReplayError::Broker)?;
+        let to = self.place(&entry.lane.known, span.to, end).await.map_err(ReplayError::Broker)?;
         let replay = KnownReplay { end: to.max(from), rate: span.rate.map_or(0, std::num::NonZeroU32::get) };
         let number = SubscriptionNumber(*next_number);
-        let known = Known { number, replay: Some(replay), ..entry.lane.known.clone() };
-        self.introduce(&known, from, &mut next_number).await.map_err(|error| failed(&error))?;
-        let cursor = Cursor { floor: from, settled: Vec::new() };
-        let progress = Progress::resume(replay, cursor, HashMap::new());
-        let lane = Arc::new(Lane::new(known, Queue::new(), Some(progress)));
+        let known = Known { number, replay: Some(replay), pause: None, ..entry.lane.known.clone() };
+        let news = [(&known, from)].into_iter();
+        self.introduce(news, &mut next_number).await.map_err(|error| failed(&error))?;
+        let lane = Arc::new(lane(known, replay, from));
         {
             let mut table = self.table.write();
             table.lanes.insert(number, Arc::clone(&lane));
@@ -243,6 +320,19 @@ fn failed(error: &CommitError) -> ReplayError {
 }
 
 impl Replay for Shared {
+    fn find(&self, subscription: &SubscriptionId, id: &EventId) -> BoxFuture<'_, Result<Option<u64>, ReplayError>> {
+        let (subscription, id) = (subscription.clone(), id.clone());
+        Box::pin(async move {
+            let known = self.table.read().entries.get(&subscription).map(|entry| entry.lane.known.clone());
+            let known = known.ok_or(ReplayError::Unknown(subscription))?;
+            let log = Arc::clone(&self.log);
+            let found = tokio::task::spawn_blocking(move || find(&log.snapshot(), &known, &id)).await;
+            let found = found.map_err(|_| ReplayError::Broker("the reader ended".to_owned()))?;
+            let found = found.map_err(|error| ReplayError::Broker(chain(&error)))?;
+            Ok(found.map(|offset| offset.0))
+        })
+    }
+
     fn replay(&self, subscription: &SubscriptionId, span: Span) -> BoxFuture<'_, Result<Replaying, ReplayError>> {
         let id = subscription.clone();
         Box::pin(async move { self.begin_replay(&id, span).await })
@@ -255,7 +345,8 @@ impl Replay for Shared {
             .values()
             .filter_map(|lane| {
                 let progress = lane.progress.as_ref()?;
-                let (next, end) = (progress.next().0, progress.known.end.0);
+                // Of one whose end is not known yet, up to now.
+                let (next, end) = (progress.next().0, progress.end().min(self.line.end()).0);
                 Some(Replaying { subscription: lane.id().clone(), next, end, unsettled: lane.unsettled() })
             })
             .collect();

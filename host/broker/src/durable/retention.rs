@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use hostel_event::name::Tenant;
 use hostel_event::topic::Topic;
 use hostel_log::batch::Batch;
 use hostel_log::error::ReadError;
@@ -11,7 +12,8 @@ use hostel_log::retention::{Keep, drop_below};
 use hostel_log::settings::Sync;
 
 use super::settings::{Retention, Unsettled};
-use super::{Shared, feeder, record};
+use super::{Shared, record};
+use crate::chain::chain;
 use crate::telemetry;
 
 /// Looks through all topics once.
@@ -25,7 +27,7 @@ pub(crate) async fn apply(shared: &Arc<Shared>) {
     let found = tokio::task::spawn_blocking(move || droppable(&reader, now, end)).await;
     let droppable = match found {
         Ok(Ok(droppable)) => droppable,
-        Ok(Err(error)) => return telemetry::cannot_retain(&feeder::describe(&error)),
+        Ok(Err(error)) => return telemetry::cannot_retain(&chain(&error)),
         Err(_) => return,
     };
     if droppable.is_empty() {
@@ -63,6 +65,18 @@ fn droppable(shared: &Shared, now: Millis, end: Offset) -> Result<Vec<(LoggedTop
     Ok(found)
 }
 
+/// How many bytes of events are kept of a tenant. Reads what the log knows of each stretch, and no event.
+pub(crate) fn stored(shared: &Shared, tenant: &Tenant) -> Result<u64, ReadError> {
+    let snapshot = shared.log.snapshot();
+    let mut bytes = 0_u64;
+    for topic in snapshot.topics(Some(tenant.as_str()))? {
+        for stretch in snapshot.stretches(topic.id)? {
+            bytes = bytes.saturating_add(stretch.bytes);
+        }
+    }
+    Ok(bytes)
+}
+
 fn keep(retention: &Retention, now: Millis) -> Keep {
     let age = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     Keep {
@@ -76,6 +90,6 @@ fn keep(retention: &Retention, now: Millis) -> Keep {
 fn needed_from(shared: &Shared, (tenant, topic): (&str, &Topic), end: Offset) -> Offset {
     let table = shared.table.read();
     let lanes = table.lanes.values();
-    let hearers = lanes.filter(|lane| lane.known.tenant.as_str() == tenant && lane.known.pattern.matches(topic));
+    let hearers = lanes.filter(|lane| lane.known.source.as_str() == tenant && lane.known.pattern.matches(topic));
     hearers.map(|lane| lane.floor(end)).min().unwrap_or(end)
 }

@@ -22,6 +22,7 @@ use crate::conformance::{self, Collector, event, member, subscription, tenant};
 mod basics;
 mod ends;
 mod faults;
+mod imports;
 
 mod model;
 mod replays;

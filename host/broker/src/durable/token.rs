@@ -85,7 +85,8 @@ impl Token {
         };
         batch.put_dead_letter(log::DeadLetter {
             id,
-            tenant: event.tenant.as_str().to_owned(),
+            // Its owner's, whose topic it ever was on.
+            tenant: self.lane.known.tenant.as_str().to_owned(),
             at: self.shared.now(),
             subscription,
             offset,

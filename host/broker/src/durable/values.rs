@@ -14,7 +14,7 @@ use hostel_log::settings::Sync;
 use hostel_log::snapshot::Snapshot;
 
 use super::Shared;
-use super::feeder::describe;
+use crate::chain::chain;
 
 fn value_key(bucket: &Bucket, key: &Key) -> ValueKey {
     let (tenant, bucket) = (bucket.tenant.as_str().to_owned(), bucket.name.as_str().to_owned());
@@ -49,7 +49,7 @@ async fn read<T: Send + 'static>(
     let log = Arc::clone(log);
     let outcome = tokio::task::spawn_blocking(move || ask(&log.snapshot())).await;
     match outcome {
-        Ok(found) => found.map_err(|error| KeyValueError::Failed(describe(&error))),
+        Ok(found) => found.map_err(|error| KeyValueError::Failed(chain(&error))),
         Err(_) => Err(KeyValueError::Failed("the reader ended".to_owned())),
     }
 }

@@ -80,6 +80,13 @@ impl<'a> Reader<'a> {
         if reader.byte()? == format { Ok(reader) } else { Err(Unreadable("its format is unknown")) }
     }
 
+    /// Begins to read a record of this format or an older one, and says which.
+    pub(crate) fn up_to(bytes: &'a [u8], newest: u8) -> Result<(Self, u8), Unreadable> {
+        let mut reader = Self { bytes, at: 0 };
+        let format = reader.byte()?;
+        if (1..=newest).contains(&format) { Ok((reader, format)) } else { Err(Unreadable("its format is unknown")) }
+    }
+
     /// How far it has read.
     pub(crate) const fn position(&self) -> usize {
         self.at

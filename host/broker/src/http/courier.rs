@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use hostel_event::delivery::{Delivery, Settlement};
 use hostel_event::key_value::Effects;
+use hostel_event::message::Event;
 use hostel_event::port::{Clock, Observe, Settled, Sink};
 use hostel_event::subscription::{Subscription, SubscriptionId};
 use hostel_event::time::Moment;
@@ -437,6 +438,10 @@ impl Sink for Shared {
         waiting.into_iter().for_each(|parcel| courier.discard(parcel));
         courier.depot.left.notify_waiters();
         count
+    }
+
+    fn expired(&self, subscription: &SubscriptionId, event: &Arc<Event>) {
+        self.0.depot.observe.settled(event, subscription, &Settled::Expired);
     }
 }
 

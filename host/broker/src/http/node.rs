@@ -81,13 +81,18 @@ pub struct Addressed {
 
 impl Nodes {
     /// One node for each topic and queue group, or for the topic's subscriptions in none. Subscriptions with wildcards
-    /// have none, since go-micro's topics are exact, and remote ones are others' nodes.
+    /// have none, since go-micro's topics are exact, and remote ones are others' nodes. Nor has a queue group of a tenant
+    /// that imports the topic: on the wire it could not be told from one of the same name of the tenant whose topic it is.
     pub fn new<'a>(identity: Identity, subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Self {
         let mut by_id = HashMap::new();
-        for Subscription { tenant, pattern, place, queue, .. } in subscriptions {
+        for subscription in subscriptions {
+            let Subscription { source, pattern, place, queue, .. } = subscription;
             let (Place::Local, Some(topic)) = (place, pattern.as_topic()) else { continue };
-            let id = identity.node_id(tenant, queue.as_ref(), &topic);
-            by_id.insert(id.into(), Stand { tenant: tenant.clone(), topic, queue: queue.clone() });
+            if subscription.is_imported() && queue.is_some() {
+                continue;
+            }
+            let id = identity.node_id(source, queue.as_ref(), &topic);
+            by_id.insert(id.into(), Stand { tenant: source.clone(), topic, queue: queue.clone() });
         }
         Self { by_id }
     }
@@ -224,6 +229,17 @@ mod tests {
         );
         let ids: HashSet<&str> = services.iter().map(|service| service.nodes[0].id.as_str()).collect();
         assert_eq!(ids.len(), 4);
+    }
+
+    #[test]
+    fn an_importer_has_a_node_of_the_tenant_whose_topic_it_is_but_none_for_a_queue_group() {
+        let (acme, rival) = (Tenant::new("acme").unwrap(), Tenant::new("rival").unwrap());
+        let imported = |queue| Subscription { tenant: rival.clone(), ..heard("a", "jobs", queue) };
+        let nodes = Nodes::new(HOST, &[imported(None), imported(Some("q"))]);
+        let topic = Topic::new("jobs").unwrap();
+        assert_eq!(nodes.len(), 1);
+        let addressed = Addressed { tenant: acme.clone(), audience: Audience::Node { queue: None } };
+        assert_eq!(nodes.resolve(&HOST.node_id(&acme, None, &topic), &topic), Some(addressed));
     }
 
     #[test]

@@ -176,7 +176,8 @@ pub struct PeerView {
 pub struct State {
     /// The nodes that are served, ordered by subscription.
     pub peers: Vec<PeerView>,
-    /// Queue groups whose nodes are all gone, and how many events wait for one to come.
+    /// Queue groups whose nodes are all gone, and remote subscriptions none of whose nodes has been seen since a restart;
+    /// and how many events wait for one to come.
     pub orphans: Vec<(SubscriptionId, usize)>,
     /// Nodes that were announced when the registry was last read and for which there was no room.
     pub beyond: usize,
@@ -203,12 +204,13 @@ impl Peers {
         });
         let rules =
             Rules { nodes: settings.nodes, gone_after: settings.gone_after, retention: settings.courier.retention };
-        let table = Mutex::new(Table::new(settings.tenant.clone(), parts.identity, rules));
+        let mut table = Table::new(settings.tenant.clone(), parts.identity, rules);
+        table.recall(&parts.broker.absent());
         let shared = Arc::new(Shared {
             parts,
             settings,
             depot,
-            table,
+            table: Mutex::new(table),
             couriers: Mutex::default(),
             changed: Notify::new(),
             watching: TaskTracker::new(),

@@ -14,6 +14,7 @@ use hostel_event::name::Tenant;
 use hostel_event::outcome::Attempt;
 use hostel_event::port::{Clock, DeadLetterError, DeadLetters};
 use hostel_event::subscription::Subscription;
+use hostel_event::time::Timestamp;
 
 use super::token::Kept;
 use super::{Memory, Settings, deliver, reserve_all};
@@ -41,6 +42,7 @@ impl Graveyard {
 
     /// Keeps a dead letter, dropping the oldest where there is no room.
     pub(crate) fn bury(&self, subscription: &Subscription, event: Arc<Event>, reason: String, history: Vec<Attempt>) {
+        let mut graves = self.graves.lock();
         let letter = Arc::new(DeadLetter {
             id: self.ids.dead_letter(),
             subscription: subscription.id.clone(),
@@ -49,9 +51,10 @@ impl Graveyard {
             history,
             died_at: self.clock.wall(),
         });
-        let mut graves = self.graves.lock();
         graves.bytes += size(&letter);
-        graves.letters.push_back(letter);
+        // By time and id, as lists give them: ids of one millisecond are in no order.
+        let at = graves.letters.iter().rposition(|other| place(other) < place(&letter)).map_or(0, |before| before + 1);
+        graves.letters.insert(at, letter);
         while graves.letters.len() > self.settings.dead_letters || graves.bytes > self.settings.dead_letter_bytes {
             let Some(oldest) = graves.letters.pop_front() else { break };
             graves.bytes -= size(&oldest);
@@ -62,7 +65,11 @@ impl Graveyard {
 
     fn find(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {
         let graves = self.graves.lock();
-        graves.letters.iter().find(|letter| letter.id == *id && letter.event.tenant == *tenant).cloned()
+        graves
+            .letters
+            .iter()
+            .find(|letter| letter.id == *id && letter.subscription.tenant() == tenant.as_str())
+            .cloned()
     }
 
     /// Takes one out; `None` if somebody else has.
@@ -73,6 +80,11 @@ impl Graveyard {
         graves.bytes -= size(&letter);
         Some(letter)
     }
+}
+
+/// Where a dead letter stands among others.
+fn place(letter: &DeadLetter) -> (Timestamp, &DeadLetterId) {
+    (letter.died_at, &letter.id)
 }
 
 /// What a dead letter takes: the event, and what its attempts said.
@@ -120,7 +132,7 @@ impl DeadLetters for Memory {
         limit: usize,
     ) -> Vec<Arc<DeadLetter>> {
         let graves = self.shared.graveyard.graves.lock();
-        let newest_first = graves.letters.iter().rev().filter(|letter| letter.event.tenant == *tenant);
+        let newest_first = graves.letters.iter().rev().filter(|letter| letter.subscription.tenant() == tenant.as_str());
         let accepted = |letter: &&Arc<DeadLetter>| filter.accepts(letter);
         match before {
             None => newest_first.filter(accepted).take(limit).cloned().collect(),
@@ -129,6 +141,13 @@ impl DeadLetters for Memory {
                 older.filter(accepted).take(limit).cloned().collect()
             }
         }
+    }
+
+    fn oldest(&self, tenant: &Tenant, after: Option<(Timestamp, &DeadLetterId)>, limit: usize) -> Vec<Arc<DeadLetter>> {
+        let graves = self.shared.graveyard.graves.lock();
+        let mine = graves.letters.iter().filter(|letter| letter.subscription.tenant() == tenant.as_str());
+        let behind = mine.filter(|letter| after.is_none_or(|after| place(letter) > after));
+        behind.take(limit).cloned().collect()
     }
 
     fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>> {

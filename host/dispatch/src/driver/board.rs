@@ -1,6 +1,6 @@
 //! Everything the driver knows, under one lock: the plan, and for each of its tickets and lanes what they stand for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,17 @@ use hostel_event::delivery::{Delivery, Settle, Settlement};
 use hostel_event::id::EventId;
 use hostel_event::key_value::Effects;
 use hostel_event::message::Event;
-use hostel_event::outcome::{Attempt, Outcome};
+use hostel_event::name::Tenant;
+use hostel_event::outcome::{Attempt, Outcome, Usage};
 use hostel_event::port::{Invoke, Pause, PausedBy, Settled};
 use hostel_event::subscription::{Order, Quarantine, Subscription, SubscriptionId};
 use hostel_event::time::{Moment, Timestamp};
 
-use crate::plan::{Arrival, Decision, Input, Key, Lane, Output, Plan, Rules, Settings, Ticket, Verdict};
+use crate::numbers::NumberMap;
+use crate::plan::{Arrival, Decision, Input, Key, Lane, Output, Owner, Plan, Rules, Settings, Ticket, Used, Verdict};
+use crate::quota::Quotas;
 
-use super::{Counts, State};
+use super::{Counts, State, TenantState};
 
 /// The most characters of a fault's text in the reason for a quarantine. Arbitrary: what fits in a line.
 const BLAME_LIMIT: usize = 200;
@@ -35,10 +38,11 @@ pub(super) struct Board {
     seed: u64,
     /// Events of ordered subscriptions that are being settled, or that the broker did not settle and delivers again.
     ending: HashMap<(Lane, EventId), Ticket>,
-    held: HashMap<Ticket, Held>,
-    attached: HashMap<Lane, Attached>,
-    lanes: BTreeMap<SubscriptionId, Lane>,
-    /// The next ticket or lane number.
+    held: NumberMap<Ticket, Held>,
+    attached: NumberMap<Lane, Attached>,
+    lanes: HashMap<SubscriptionId, Lane>,
+    owners: HashMap<Tenant, Owner>,
+    /// The next ticket, lane or owner number.
     next: u64,
     /// When the plan wants to be woken.
     wake: Option<Moment>,
@@ -85,6 +89,7 @@ pub(super) struct Job {
 /// A delivery to settle.
 pub(super) struct Ending {
     pub(super) ticket: Ticket,
+    pub(super) lane: Lane,
     pub(super) subscription: SubscriptionId,
     pub(super) event: Arc<Event>,
     pub(super) settle: Box<dyn Settle>,
@@ -133,9 +138,10 @@ impl Board {
             plan: Plan::new(settings),
             seed: settings.seed,
             ending: HashMap::new(),
-            held: HashMap::new(),
-            attached: HashMap::new(),
-            lanes: BTreeMap::new(),
+            held: NumberMap::default(),
+            attached: NumberMap::default(),
+            lanes: HashMap::new(),
+            owners: HashMap::new(),
             next: 0,
             wake: None,
             settling: 0,
@@ -162,10 +168,9 @@ impl Board {
     }
 
     /// The broker has settled a delivery, or not.
-    pub(super) fn settled(&mut self, time: Time, ticket: Ticket, subscription: &SubscriptionId, fate: Fate) -> Todo {
+    pub(super) fn settled(&mut self, time: Time, (lane, ticket, event): (Lane, Ticket, &EventId), fate: Fate) -> Todo {
         self.settling -= 1;
-        let attached = self.lanes.get(subscription).and_then(|lane| self.attached.get_mut(lane));
-        if let Some(Attached { counts, .. }) = attached {
+        if let Some(Attached { counts, .. }) = self.attached.get_mut(&lane) {
             match fate {
                 Fate::Acked => counts.acked += 1,
                 Fate::DeadLettered => counts.dead_lettered += 1,
@@ -179,7 +184,15 @@ impl Board {
         }
         let comes_again = matches!(fate, Fate::Conflicted | Fate::Returns);
         let todo = self.step(time, Input::Settled { ticket, comes_again });
-        self.prune();
+        if comes_again {
+            self.prune();
+        } else {
+            let key = (lane, event.clone());
+            // It may have come again meanwhile, and be ending anew.
+            if self.ending.get(&key) == Some(&ticket) {
+                self.ending.remove(&key);
+            }
+        }
         todo
     }
 
@@ -195,23 +208,67 @@ impl Board {
             let (subscription, pause) = (Arc::clone(&attached.subscription), attached.pause.clone());
             Some(State { subscription, load, counts: attached.counts, pause })
         };
-        self.lanes.values().filter_map(state).collect()
+        let mut states: Vec<State> = self.lanes.values().filter_map(state).collect();
+        states.sort_unstable_by(|one, other| one.subscription.id.cmp(&other.subscription.id));
+        states
     }
 
-    pub(super) fn attach(&mut self, time: Time, handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>) -> Todo {
+    /// Each tenant that has subscriptions, or something that still runs, or a quota since it had them. Looks at each
+    /// subscription.
+    pub(super) fn tenants(&self, time: Time) -> HashMap<Tenant, TenantState> {
+        let state = |(tenant, owner): (&Tenant, &Owner)| {
+            let holding = self.plan.holding(*owner).unwrap_or_default();
+            let throttled_since = holding.held_since.map(|since| {
+                let ago = u64::try_from(time.now.since(since).as_millis()).unwrap_or(u64::MAX);
+                Timestamp::from_millis(time.wall.as_millis().saturating_sub(ago))
+            });
+            let (running, memory) = (holding.running, holding.memory);
+            let state = TenantState { running, memory, throttled_since, ..TenantState::new(tenant) };
+            (tenant.clone(), state)
+        };
+        let mut tenants: HashMap<Tenant, TenantState> = self.owners.iter().map(state).collect();
+        for (lane, attached) in &self.attached {
+            if let Some(state) = tenants.get_mut(&attached.subscription.tenant)
+                && let Some(load) = self.plan.load(*lane)
+            {
+                state.waiting += load.waiting;
+                state.sleeping += load.sleeping;
+            }
+        }
+        tenants
+    }
+
+    /// Gives each subscription its handler. One that is new is paused if it was when it was here before, as `kept` says;
+    /// a tenant that is new here has its quota from now on.
+    pub(super) fn attach(
+        &mut self,
+        time: Time,
+        handlers: Vec<(Arc<Subscription>, Arc<dyn Invoke>)>,
+        mut kept: HashMap<SubscriptionId, Pause>,
+        quotas: &Quotas,
+    ) -> Todo {
+        self.retire();
         let mut gated = Vec::new();
         for (subscription, invoke) in handlers {
             let lane = match self.lanes.get(&subscription.id) {
                 Some(lane) => *lane,
                 None => Lane(self.number()),
             };
+            let owner = self.owner(time, &subscription.tenant, quotas);
             let Subscription { concurrency, retry, quarantine, .. } = *subscription;
+            let memory = u64::try_from(invoke.memory()).unwrap_or(u64::MAX);
+            let rules = Rules { owner, memory, concurrency, retry, quarantine };
             self.lanes.insert(subscription.id.clone(), lane);
             let (counts, pause) = match self.attached.remove(&lane) {
                 Some(old) => (old.counts, old.pause),
-                None => (Counts::default(), None),
+                None => (Counts::default(), kept.remove(&subscription.id)),
             };
-            self.plan.open(time.now, lane, Rules { concurrency, retry, quarantine }, &mut self.outputs);
+            let was_kept = pause.clone().filter(|_| self.plan.load(lane).is_none());
+            self.plan.open(time.now, lane, rules, &mut self.outputs);
+            if let Some(pause) = was_kept {
+                self.plan.step(time.now, Input::Pause { lane, by: pause.by }, &mut self.outputs);
+                gated.push((subscription.id.clone(), Some(pause)));
+            }
             let goes_on = pause.is_some() && self.plan.paused(lane).is_none();
             if goes_on {
                 gated.push((subscription.id.clone(), None));
@@ -222,10 +279,37 @@ impl Board {
         Todo { gated, ..self.todo() }
     }
 
-    pub(super) fn detach(&mut self, subscription: &SubscriptionId) -> Vec<Held> {
+    fn owner(&mut self, time: Time, tenant: &Tenant, quotas: &Quotas) -> Owner {
+        if let Some(owner) = self.owners.get(tenant) {
+            return *owner;
+        }
+        let owner = Owner(self.number());
+        self.owners.insert(tenant.clone(), owner);
+        self.plan.set_quota(time.now, owner, quotas.of(tenant), &mut self.outputs);
+        owner
+    }
+
+    /// Holds tenants to the quotas that have changed.
+    pub(super) fn heed(&mut self, time: Time, quotas: &Quotas) -> Todo {
+        for tenant in quotas.take_changed() {
+            if let Some(owner) = self.owners.get(&tenant) {
+                self.plan.set_quota(time.now, *owner, quotas.of(&tenant), &mut self.outputs);
+            }
+        }
+        self.retire();
+        self.todo()
+    }
+
+    /// Forgets tenants of which there is nothing any more. Looks at each tenant.
+    fn retire(&mut self) {
+        let plan = &mut self.plan;
+        self.owners.retain(|_, owner| !plan.retire(*owner));
+    }
+
+    pub(super) fn detach(&mut self, time: Time, subscription: &SubscriptionId) -> Vec<Held> {
         let Some(lane) = self.lanes.remove(subscription) else { return Vec::new() };
         self.attached.remove(&lane);
-        let tickets = self.plan.close(lane);
+        let tickets = self.plan.close(time.now, lane);
         self.ending.retain(|(other, _), _| *other != lane);
         tickets.iter().filter_map(|ticket| self.held.remove(ticket)).collect()
     }
@@ -233,7 +317,7 @@ impl Board {
     /// An operator pauses a subscription; `None` if it is not there.
     pub(super) fn pause(&mut self, time: Time, id: &SubscriptionId, reason: String) -> Option<Todo> {
         let lane = *self.lanes.get(id)?;
-        let todo = self.step(time, Input::Pause { lane });
+        let todo = self.step(time, Input::Pause { lane, by: PausedBy::Operator });
         let pause = Pause { by: PausedBy::Operator, since: time.wall, reason };
         Some(self.gate(lane, Some(pause), todo))
     }
@@ -244,6 +328,18 @@ impl Board {
         let is_paused = self.attached.get(&lane)?.pause.is_some();
         let todo = self.step(time, Input::Resume { lane });
         Some(if is_paused { self.gate(lane, None, todo) } else { todo })
+    }
+
+    /// Why nothing of a subscription starts; `None` if it is not there.
+    pub(super) fn pause_of(&self, id: &SubscriptionId) -> Option<Option<Pause>> {
+        Some(self.attached.get(self.lanes.get(id)?)?.pause.clone())
+    }
+
+    /// The broker settled a delivery that had expired while it waited there.
+    pub(super) fn expired(&mut self, id: &SubscriptionId) {
+        if let Some(attached) = self.lanes.get(id).and_then(|lane| self.attached.get_mut(lane)) {
+            attached.counts.expired += 1;
+        }
     }
 
     /// Notes that a subscription was paused or goes on, to be told.
@@ -299,6 +395,8 @@ impl Board {
     /// An attempt ended. Says also whether the handler had acknowledged before.
     pub(super) fn finish(&mut self, time: Time, ticket: Ticket, attempt: Attempt) -> (Todo, bool) {
         let verdict = verdict(&attempt.report.outcome);
+        let Usage { wall, cpu, .. } = attempt.report.usage;
+        let used = Used { wall, cpu };
         let blame = (verdict == Verdict::Fault).then(|| blame(&attempt.report.outcome));
         let acked_early = match self.held.get_mut(&ticket) {
             Some(held) => {
@@ -307,7 +405,7 @@ impl Board {
             }
             None => false,
         };
-        let mut todo = self.step(time, Input::Finished { ticket, verdict });
+        let mut todo = self.step(time, Input::Finished { ticket, verdict, used });
         if acked_early {
             self.held.remove(&ticket);
         }
@@ -383,14 +481,15 @@ impl Board {
             Decision::Expired => (Some(Settlement::Ack(Effects::default())), Some(Settled::Expired)),
             Decision::Discarded => (None, Some(Settled::Discarded)),
         };
+        let lane = held.lane;
         if held.key.is_some() && self.plan.is_ending(ticket) {
-            self.ending.insert((held.lane, event.id.clone()), ticket);
+            self.ending.insert((lane, event.id.clone()), ticket);
         }
         if !self.plan.holds(ticket) {
             self.held.remove(&ticket);
         }
         self.settling += usize::from(settlement.is_some());
-        Some(Ending { ticket, subscription, event, settle, settlement, settled })
+        Some(Ending { ticket, lane, subscription, event, settle, settlement, settled })
     }
 }
 

@@ -7,13 +7,14 @@ use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 
 use hostel_event::delivery::{SettleError, Settlement};
+use hostel_event::id::EventId;
 use hostel_event::message::Event;
 use hostel_event::outcome::{Attempt, Fault, FaultKind, Log, Outcome, Report, Usage};
-use hostel_event::port::{Call, EarlyAck, KeyValue, Publish, Settled};
-use hostel_event::subscription::SubscriptionId;
+use hostel_event::port::{Call, EarlyAck, KeyValue, Publish, Request, Settled};
+use hostel_event::reply::is_reply;
 
 use crate::effects::Stage;
-use crate::plan::{Input, Ticket};
+use crate::plan::{Input, Lane, Ticket};
 use crate::telemetry;
 
 use super::Shared;
@@ -33,6 +34,11 @@ pub(super) async fn watch_time(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.cancel.cancelled() => return,
             () = shared.sooner.notified() => {}
+            () = shared.quotas().changed() => {
+                let time = shared.time();
+                let todo = shared.board.lock().heed(time, shared.quotas());
+                shared.act(todo);
+            }
             () = slept => {
                 let todo = shared.step(Input::Tick);
                 shared.act(todo);
@@ -44,13 +50,15 @@ pub(super) async fn watch_time(shared: Arc<Shared>) {
 /// Runs one attempt and does what the plan makes of it.
 pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     let began = shared.parts.clock.wall();
-    let stage = Arc::new(Stage::new(Arc::clone(&shared.parts.admission)));
+    let stage = Stage::new(Arc::clone(&shared.parts.admission));
+    let stage = Arc::new(stage.caused_by(&job.event, &job.subscription, job.attempt));
     let call = Call {
         event: Arc::clone(&job.event),
         attempt: job.attempt,
         last_error: job.last_error,
         early_ack: Arc::new(Early { shared: Arc::clone(&shared), ticket: job.ticket, stage: Arc::clone(&stage) }),
         publish: Arc::<Stage>::clone(&stage) as Arc<dyn Publish>,
+        request: Arc::<Stage>::clone(&stage) as Arc<dyn Request>,
         key_value: Arc::<Stage>::clone(&stage) as Arc<dyn KeyValue>,
     };
     let ended = AssertUnwindSafe(job.invoke.invoke(call)).catch_unwind();
@@ -77,7 +85,7 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     let own = todo.take_ending(job.ticket);
     // What may start now does not wait for what is being settled.
     shared.act(todo);
-    shared.left.notify_waiters();
+    shared.tell_leaving();
     if let Some(ending) = own {
         settle_all(shared, vec![with_effects(ending, &stage)]).await;
     }
@@ -100,14 +108,14 @@ fn with_effects(mut ending: Ending, stage: &Stage) -> Ending {
 }
 
 async fn settle(shared: &Arc<Shared>, ending: Ending) -> Result<(), SettleError> {
-    let Ending { ticket, subscription, event, settle, settlement, settled } = ending;
+    let Ending { ticket, lane, subscription, event, settle, settlement, settled } = ending;
     let result = match settlement {
-        Some(settlement) => {
-            let published = published_with(&settlement);
+        Some(mut settlement) => {
+            let published = published_with(&mut settlement);
             let redelivers = shared.parts.admission.broker().guarantees().redelivers;
             let failed = if redelivers { Fate::Returns } else { Fate::Other };
             // If it is cancelled, the token is dropped, which is as good as failed.
-            let mut settling = Settling { shared, ticket, subscription: &subscription, fate: failed };
+            let mut settling = Settling { shared, ending: (lane, ticket, &event.id), fate: failed };
             let result = settle.settle(settlement).await;
             settling.fate = match (&result, &settled) {
                 (Ok(()), Some(Settled::Ack)) => Fate::Acked,
@@ -119,7 +127,7 @@ async fn settle(shared: &Arc<Shared>, ending: Ending) -> Result<(), SettleError>
             };
             drop(settling);
             if result.is_ok() {
-                published.iter().for_each(|event| shared.parts.observe.published(event));
+                published.iter().for_each(|event| shared.parts.admission.tell(event));
             }
             result
         }
@@ -137,33 +145,32 @@ async fn settle(shared: &Arc<Shared>, ending: Ending) -> Result<(), SettleError>
         }
         (Ok(()), None) => {}
     }
-    shared.left.notify_waiters();
+    shared.tell_leaving();
     result
 }
 
 /// Tells the board what became of a settlement, also when whoever waited for it was dropped.
 struct Settling<'a> {
     shared: &'a Arc<Shared>,
-    ticket: Ticket,
-    subscription: &'a SubscriptionId,
+    ending: (Lane, Ticket, &'a EventId),
     fate: Fate,
 }
 
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
         let time = self.shared.time();
-        let todo = self.shared.board.lock().settled(time, self.ticket, self.subscription, self.fate);
+        let todo = self.shared.board.lock().settled(time, self.ending, self.fate);
         self.shared.act(todo);
-        self.shared.left.notify_waiters();
+        self.shared.tell_leaving();
     }
 }
 
-/// The events that an ack publishes.
-fn published_with(settlement: &Settlement) -> Vec<Arc<Event>> {
-    match settlement {
-        Settlement::Ack(effects) => effects.publications.iter().map(|one| Arc::clone(&one.event)).collect(),
-        _ => Vec::new(),
-    }
+/// The events that an ack publishes. Takes replies out of it: no broker keeps them.
+fn published_with(settlement: &mut Settlement) -> Vec<Arc<Event>> {
+    let Settlement::Ack(effects) = settlement else { return Vec::new() };
+    let published = effects.publications.iter().map(|one| Arc::clone(&one.event)).collect();
+    effects.publications.retain(|one| !is_reply(&one.event.topic));
+    published
 }
 
 /// What a handler's early acknowledgement goes through.

@@ -1,6 +1,7 @@
 //! The driver on a paused clock, with handlers that end as they are told.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_core::future::BoxFuture;
@@ -13,7 +14,7 @@ use hostel_event::message::{Event, Message};
 use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Attempt, Fault, FaultKind, Log, Outcome, Report, Usage};
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Call, Guarantees, Pause, PausedBy, Publication};
+use hostel_event::port::{Call, Guarantees, Pause, PausedBy, Publication, Publish};
 use hostel_event::subscription::{Audience, Order, Quarantine, RetryPolicy};
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
@@ -49,7 +50,7 @@ impl Observe for Witness {
         self.published.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn refused(&self) {}
+    fn refused(&self, _: &Tenant) {}
 
     fn attempted(&self, _: &Arc<Event>, _: &SubscriptionId, _: &Attempt) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
@@ -113,6 +114,10 @@ impl Scripted {
 impl Invoke for Scripted {
     fn version(&self) -> &Version {
         &self.version
+    }
+
+    fn memory(&self) -> usize {
+        1024
     }
 
     fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
@@ -203,6 +208,10 @@ impl Rig {
             seed: 7,
         });
         Self { dispatcher, witness, broker, settlements: Arc::default() }
+    }
+
+    fn quotas(&self) -> &Quotas {
+        self.dispatcher.shared.quotas()
     }
 
     fn attach(&self, subscription: &Subscription, handler: &Arc<Scripted>) {
@@ -521,6 +530,40 @@ async fn a_handler_that_keeps_trapping_is_quarantined_until_another_version_come
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_paused_before_a_restart_is_paused_until_it_is_resumed_or_for_a_quarantine_deployed_anew() {
+    for by in [PausedBy::Operator, PausedBy::Quarantine] {
+        let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+        let pause = Pause { by, since: Timestamp::from_millis(7), reason: "before".to_owned() };
+        rig.broker.pauses.lock().insert(subscription().id, Some(pause.clone()));
+        rig.attach(&subscription(), &handler);
+        rig.deliver(&subscription(), "1");
+        tokio::time::advance(Duration::from_secs(600)).await;
+        tokio::task::yield_now().await;
+        assert_eq!(rig.dispatcher.states().remove(0).pause, Some(pause.clone()));
+        assert_eq!(*rig.witness.gates.lock(), [Some(pause.clone())]);
+        rig.attach(&subscription(), &handler);
+        let stays = (by == PausedBy::Operator).then_some(pause);
+        assert_eq!(rig.dispatcher.states().remove(0).pause, stays);
+        if stays.is_some() {
+            assert!(rig.dispatcher.resume(&subscription().id));
+        }
+        assert_eq!(rig.drain().await, 0);
+        assert_eq!(rig.settlements.lock().len(), 1);
+        assert_eq!(rig.broker.pauses.lock().get(&subscription().id), Some(&None), "the broker was told");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expired_at_the_broker_is_told_and_counted() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    rig.attach(&subscription(), &handler);
+    rig.dispatcher.expired(&subscription().id, &event(&subscription(), "1"));
+    assert_eq!(rig.dispatcher.states().remove(0).counts, Counts { expired: 1, ..Counts::default() });
+    assert_eq!(*rig.witness.settled.lock(), [("1".to_owned(), Settled::Expired)]);
+    assert_eq!(rig.drain().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operator_pauses_and_resumes_a_subscription() {
     let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
     rig.attach(&subscription(), &handler);
@@ -636,6 +679,10 @@ async fn an_early_ack_that_was_cancelled_does_not_hold_up_a_drain() {
             &self.0
         }
 
+        fn memory(&self) -> usize {
+            0
+        }
+
         fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
             Box::pin(async move {
                 let waited = tokio::time::timeout(Duration::from_secs(1), call.early_ack.ack()).await;
@@ -651,4 +698,67 @@ async fn an_early_ack_that_was_cancelled_does_not_hold_up_a_drain() {
     let began = tokio::time::Instant::now();
     assert_eq!(rig.drain().await, 0);
     assert_eq!(began.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_holds_as_soon_as_it_is_set_and_deliveries_wait_for_it() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    let tenant = subscription().tenant;
+    rig.attach(&subscription(), &handler);
+    let quota = Quota { deliveries: NonZeroU32::new(2), ..Quota::UNLIMITED };
+    rig.quotas().set(&tenant, quota);
+    // Lets the task that watches take notice.
+    tokio::task::yield_now().await;
+    (0..5).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    let expected = TenantState { quota, waiting: 0, running: 0, throttled_since: None, ..TenantState::new(&tenant) };
+    assert_eq!(handler.errors.lock().len(), 5);
+    assert_eq!(rig.dispatcher.tenants(), [expected]);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.settlements.lock().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_sees_what_each_tenant_holds_and_what_its_quota_holds_back() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::gated());
+    let (acme, rival) = (subscription().tenant, Tenant::new("rival").unwrap());
+    // Before the tenant has anything here, and for one that never has.
+    let quota = Quota { invocations: NonZeroUsize::new(1), ..Quota::UNLIMITED };
+    rig.quotas().set(&acme, quota);
+    rig.quotas().set(&rival, Quota { events: NonZeroU32::new(1), ..Quota::UNLIMITED });
+    rig.attach(&subscription(), &handler);
+    tokio::time::advance(Duration::from_secs(7)).await;
+    (0..3).for_each(|number| rig.deliver(&subscription(), &number.to_string()));
+    handler.until_running(1).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let publish = || Publication {
+        tenant: rival.clone(),
+        topic: Topic::new("b").unwrap(),
+        id: None,
+        audience: Audience::Everyone,
+        message: Message::default(),
+    };
+    let admission = &rig.dispatcher.shared.parts.admission;
+    assert!(admission.publish(publish()).await.is_ok());
+    assert!(admission.publish(publish()).await.is_err());
+    let [one, other] = &rig.dispatcher.tenants()[..] else { panic!("two") };
+    let since = Some(Timestamp::from_millis(7000));
+    let state =
+        TenantState { quota, running: 1, waiting: 2, memory: 1024, throttled_since: since, ..TenantState::new(&acme) };
+    assert_eq!(*one, state);
+    assert_eq!((&other.tenant, other.refused, other.quota.events.is_some()), (&rival, 1, true));
+    handler.gate.add_permits(3);
+    assert_eq!(rig.drain().await, 0);
+    assert_eq!(rig.dispatcher.tenants()[0], TenantState { quota, ..TenantState::new(&acme) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_is_gone_is_forgotten() {
+    let (rig, handler) = (Rig::new(MEMORY), Scripted::new([]));
+    rig.attach(&subscription(), &handler);
+    assert_eq!(rig.dispatcher.tenants().len(), 1);
+    rig.dispatcher.forget(&subscription().id);
+    rig.dispatcher.attach(Vec::new());
+    assert_eq!(rig.dispatcher.tenants(), []);
+    assert_eq!(rig.drain().await, 0);
 }

@@ -28,13 +28,13 @@ impl Clock for Frozen {
 struct Nobody;
 
 impl Observe for Nobody {
-    fn published(&self, _: &Arc<hostel_event::message::Event>) {}
+    fn published(&self, _: &Arc<Event>) {}
 
-    fn refused(&self) {}
+    fn refused(&self, _: &hostel_event::name::Tenant) {}
 
-    fn attempted(&self, _: &Arc<hostel_event::message::Event>, _: &SubscriptionId, _: &Attempt) {}
+    fn attempted(&self, _: &Arc<Event>, _: &SubscriptionId, _: &Attempt) {}
 
-    fn settled(&self, _: &Arc<hostel_event::message::Event>, _: &SubscriptionId, _: &Settled) {}
+    fn settled(&self, _: &Arc<Event>, _: &SubscriptionId, _: &Settled) {}
 }
 
 fn stage(guarantees: Guarantees) -> (Arc<Fake>, Stage) {
@@ -223,4 +223,56 @@ async fn after_an_early_ack_effects_are_done_at_once_if_it_took_and_else_not_at_
     stage.write(vec![write("k", Some("v"))]).await.unwrap();
     assert_eq!(broker.published.lock().len(), 1);
     assert!(broker.held("k").is_some());
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn subscription() -> SubscriptionId {
+    let handler = hostel_event::name::HandlerName::new("h").unwrap();
+    let pattern = hostel_event::pattern::Pattern::new("a").unwrap();
+    SubscriptionId::new(&bucket().tenant, &handler, &pattern)
+}
+
+fn cause(headers: &[(&str, &str)]) -> Event {
+    let mut message = Message::default();
+    headers.iter().for_each(|(name, value)| message.headers.append(name, value).unwrap());
+    Event {
+        id: hostel_event::id::EventId::new("cause").unwrap(),
+        tenant: bucket().tenant,
+        topic: Topic::new("a").unwrap(),
+        published_at: Timestamp::default(),
+        expires_at: None,
+        message,
+    }
+}
+
+/// The headers of what an attempt publishes that was caused by an event with these headers.
+async fn published(headers: &[(&str, &str)], own: &[(&str, &str)]) -> Vec<(String, String)> {
+    let (_, stage) = stage(ATOMIC);
+    let stage = stage.caused_by(&cause(headers), &subscription(), 1);
+    let mut publication = publication(0);
+    own.iter().for_each(|(name, value)| publication.message.headers.append(name, value).unwrap());
+    stage.publish(publication).await.unwrap();
+    let effects = stage.take();
+    let headers = &effects.publications[0].event.message.headers;
+    headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_an_attempt_publishes_goes_on_with_the_trace_of_its_event() {
+    let event = cause(&[]);
+    let trace = PARENT.parse::<Context>().unwrap();
+    let span = SpanId::attempt(trace.trace, &event, &subscription(), 1);
+    let parent = trace.below(span).to_string();
+    let given = [("traceparent", PARENT), ("tracestate", "a=b")];
+    let expected = [("traceparent", parent.as_str()), ("tracestate", "a=b")];
+    assert_eq!(published(&given, &[]).await, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[tokio::test]
+async fn a_trace_that_is_not_there_or_is_none_is_not_gone_on_with_and_ones_own_wins() {
+    assert_eq!(published(&[], &[]).await, []);
+    assert_eq!(published(&[("traceparent", "nonsense")], &[]).await, []);
+    let own = [("Traceparent", "own")];
+    assert_eq!(published(&[("traceparent", PARENT)], &own).await, [("Traceparent".to_owned(), "own".to_owned())]);
 }

@@ -51,8 +51,8 @@ impl Gate {
     }
 
     /// Closes it. An operator's pause takes the place of the host's.
-    pub(super) fn pause(&mut self) {
-        self.paused = Some(PausedBy::Operator);
+    pub(super) fn pause(&mut self, by: PausedBy) {
+        self.paused = Some(by);
     }
 
     /// Opens it, and forgets what there was against the handler.

@@ -2,6 +2,7 @@
 
 mod order;
 mod pause;
+mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ fn at(millis: u64) -> Moment {
 }
 
 fn plan(capacity: usize, lanes: &[(u64, usize)]) -> Plan {
-    let mut plan = Plan::new(Settings { capacity, broker_delays: false, seed: 7 });
+    let mut plan = Plan::new(Settings { capacity, cores: 1, broker_delays: false, seed: 7 });
     for &(lane, concurrency) in lanes {
         plan.open(at(0), Lane(lane), rules(concurrency), &mut Vec::new());
     }
@@ -25,7 +26,7 @@ fn plan(capacity: usize, lanes: &[(u64, usize)]) -> Plan {
 }
 
 fn rules(concurrency: usize) -> Rules {
-    Rules { concurrency, retry: POLICY, quarantine: Quarantine::OFF }
+    Rules { owner: Owner(1), memory: 0, concurrency, retry: POLICY, quarantine: Quarantine::OFF }
 }
 
 fn arrival(lane: u64, ticket: u64) -> Arrival {
@@ -43,7 +44,7 @@ fn arrive(plan: &mut Plan, lane: u64, ticket: u64) -> Vec<Output> {
 }
 
 fn finish(plan: &mut Plan, now: Moment, ticket: u64, verdict: Verdict) -> Vec<Output> {
-    step(plan, now, Input::Finished { ticket: Ticket(ticket), verdict })
+    step(plan, now, Input::Finished { ticket: Ticket(ticket), verdict, used: Used::default() })
 }
 
 fn start(ticket: u64, attempt: u32) -> Output {
@@ -156,7 +157,7 @@ fn a_rejected_event_is_given_up_at_once() {
 
 #[test]
 fn a_broker_that_keeps_delays_gets_the_retry() {
-    let mut plan = Plan::new(Settings { capacity: 1, broker_delays: true, seed: 7 });
+    let mut plan = Plan::new(Settings { capacity: 1, cores: 1, broker_delays: true, seed: 7 });
     plan.open(at(0), Lane(1), rules(1), &mut Vec::new());
     arrive(&mut plan, 1, 1);
     let advice = Verdict::Retry { after: Some(Duration::from_secs(9)) };
@@ -186,7 +187,7 @@ fn a_closed_lane_forgets_what_waits_and_lets_finish_what_runs() {
     arrive(&mut plan, 2, 9);
     finish(&mut plan, at(0), 1, RETRY);
     assert_eq!(plan.load(Lane(1)), Some(Load { waiting: 1, running: 1, sleeping: 1 }));
-    let mut forgotten = plan.close(Lane(1));
+    let mut forgotten = plan.close(at(0), Lane(1));
     forgotten.sort();
     assert_eq!(forgotten, [Ticket(1), Ticket(3)]);
     assert_eq!(arrive(&mut plan, 1, 4), [settle(4, Decision::Discarded)]);

@@ -9,7 +9,7 @@ use crate::delivery::Delivery;
 use crate::id::{DeadLetterId, EventId};
 use crate::message::{Event, Message};
 use crate::name::Tenant;
-use crate::port::{KeyValue, PublishError, Replay};
+use crate::port::{KeyValue, Pause, PublishError, Replay};
 use crate::subscription::{Audience, Subscription, SubscriptionId};
 use crate::time::Timestamp;
 
@@ -94,6 +94,10 @@ pub trait Sink: Send + Sync {
     /// Forgets what waits for a subscription and is not running, dropping the tokens; says how many. What runs goes
     /// on to its end and settles as ever.
     fn forget(&self, subscription: &SubscriptionId) -> usize;
+
+    /// Hears that an event expired before it was delivered, and is settled. Told by a broker that lets events wait; one
+    /// that delivers at once leaves it to the sink to look. Returns at once.
+    fn expired(&self, subscription: &SubscriptionId, event: &Arc<Event>);
 }
 
 /// Keeps events until every subscription that matched has settled them.
@@ -118,7 +122,8 @@ pub trait Broker: Send + Sync {
     /// As for [`publish`](Self::publish).
     fn room_for(&self, admitted: &Admitted) -> Result<(), PublishError>;
 
-    /// Begins to deliver to a subscription what is published from now on.
+    /// Begins to deliver to a subscription what is published from now on. One that is new gets also, once, what is kept
+    /// from its `start` on: without a gap between both, and without an event in both.
     ///
     /// Cancelling leaves open whether it began.
     ///
@@ -136,18 +141,45 @@ pub trait Broker: Send + Sync {
     /// [`SubscribeError::Unknown`] when none of this id is there.
     fn resubscribe(&self, subscription: Arc<Subscription>) -> BoxFuture<'_, Result<(), SubscribeError>>;
 
-    /// Ends a subscription. What waits for it goes to another member of its queue group, attempts counted anew; where
-    /// there is none it is forgotten. What runs may still be settled; what is not goes the same way.
+    /// Ends a subscription, also one of those that are [absent](Self::absent). What waits for it goes to another member of
+    /// its queue group, attempts counted anew; where there is none it is forgotten. What runs may still be settled; what is
+    /// not goes the same way.
     ///
     /// # Errors
     /// [`SubscribeError::Unknown`] when none of this id is there.
     fn unsubscribe(&self, id: &SubscriptionId) -> BoxFuture<'_, Result<Unsubscribed, SubscribeError>>;
+
+    /// Subscriptions of an earlier life of a durable broker that have not come back: as much as is known of them, with
+    /// defaults for the rest. What waits for them is kept; nothing is added to it until they
+    /// [subscribe](Self::subscribe) again.
+    fn absent(&self) -> Vec<Arc<Subscription>> {
+        Vec::new()
+    }
+
+    /// Remembers that a subscription is paused, or with `None` that it is not, for as long as the broker keeps the
+    /// subscription: a durable one over restarts. It delivers as before: holding back is up to who is delivered to.
+    ///
+    /// Cancelling leaves open whether it is remembered.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Unknown`] when none of this id is there, [`SubscribeError::Broker`] when it cannot be kept.
+    fn keep_pause(&self, id: &SubscriptionId, pause: Option<Pause>) -> BoxFuture<'_, Result<(), SubscribeError>>;
+
+    /// What was last remembered with [`keep_pause`](Self::keep_pause) of a subscription, whether it is there or
+    /// [absent](Self::absent). Ask before it subscribes, since deliveries come at once.
+    fn kept_pause(&self, id: &SubscriptionId) -> Option<Pause>;
 
     /// What was given up.
     fn dead_letters(&self) -> &dyn DeadLetters;
 
     /// What handlers keep. Cleared by nothing but writes.
     fn key_value(&self) -> &dyn KeyValue;
+
+    /// How many bytes of events are kept of a tenant, settled or not; dead letters, keys and values do not count. `None`
+    /// of a broker that does not count them, or cannot now. May be some seconds old; asked once a second for each tenant at most.
+    fn stored(&self, _tenant: &Tenant) -> Option<u64> {
+        None
+    }
 
     /// How a subscription gets again what is kept; `None` of a broker that keeps nothing that is settled.
     fn replay(&self) -> Option<&dyn Replay> {
@@ -185,6 +217,10 @@ pub trait DeadLetters: Send + Sync {
     fn list(&self, tenant: &Tenant, before: Option<&DeadLetterId>, limit: usize) -> Vec<Arc<DeadLetter>> {
         self.search(tenant, &Filter::default(), before, limit)
     }
+
+    /// The tenant's dead letters as they died, the oldest first, at most `limit`, those after a place if given. A place is
+    /// the time at which one died and its id; it need not be there any more.
+    fn oldest(&self, tenant: &Tenant, after: Option<(Timestamp, &DeadLetterId)>, limit: usize) -> Vec<Arc<DeadLetter>>;
 
     /// One of the tenant's dead letters.
     fn get(&self, tenant: &Tenant, id: &DeadLetterId) -> Option<Arc<DeadLetter>>;

@@ -8,7 +8,7 @@ use crate::delivery::SettleError;
 use crate::message::Event;
 use crate::name::Version;
 use crate::outcome::Report;
-use crate::port::{KeyValue, Publish};
+use crate::port::{KeyValue, Publish, Request};
 
 /// Acknowledges a delivery while its handler still runs.
 pub trait EarlyAck: Send + Sync {
@@ -32,6 +32,8 @@ pub struct Call {
     pub early_ack: Arc<dyn EarlyAck>,
     /// How the handler publishes.
     pub publish: Arc<dyn Publish>,
+    /// How the handler asks and waits for an answer. A question is published at once and not with the acknowledgement.
+    pub request: Arc<dyn Request>,
     /// How the handler reads and writes what it keeps. The caller has checked that it may use the bucket.
     pub key_value: Arc<dyn KeyValue>,
 }
@@ -40,6 +42,9 @@ pub struct Call {
 pub trait Invoke: Send + Sync {
     /// The version that its author gave it.
     fn version(&self) -> &Version;
+
+    /// The linear memory that one run may reach, in bytes.
+    fn memory(&self) -> usize;
 
     /// Runs the handler once, in a sandbox of its own, and tells how it went. Never fails: what goes wrong is in the
     /// report, and it returns by the handler's deadline.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Event;
+use crate::name::Tenant;
 use crate::outcome::Attempt;
 use crate::subscription::SubscriptionId;
 use crate::time::Timestamp;
@@ -48,8 +49,8 @@ pub trait Observe: Send + Sync {
     /// An event was kept.
     fn published(&self, event: &Arc<Event>);
 
-    /// A message was refused for lack of room.
-    fn refused(&self);
+    /// A message of this tenant was refused for lack of room.
+    fn refused(&self, tenant: &Tenant);
 
     /// An attempt ended.
     fn attempted(&self, event: &Arc<Event>, subscription: &SubscriptionId, attempt: &Attempt);

@@ -19,7 +19,8 @@ pub struct Publication {
     pub tenant: Tenant,
     /// Where to publish.
     pub topic: Topic,
-    /// The event's id, if the caller chose one. A `Hostel-Id` header does the same; this one wins.
+    /// The event's id, if the caller has drawn one of the host's [`Ids`](crate::id::Ids) for it already. A `Hostel-Id`
+    /// header, by which the publisher gives its own, wins.
     pub id: Option<EventId>,
     /// Whom it is for.
     pub audience: Audience,
@@ -53,6 +54,14 @@ pub enum PublishError {
     Overloaded {
         /// What is full, for people: a subscription's id or `the broker`.
         what: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The tenant may not have more of this now: its quota is used up.
+    #[error("the tenant's quota of {what} is used up")]
+    Quota {
+        /// Which quota, for people: `events in a second`, `stored bytes`.
+        what: &'static str,
         /// When to try again.
         retry_after: Duration,
     },

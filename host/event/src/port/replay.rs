@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use futures_core::future::BoxFuture;
 
+use crate::id::EventId;
 use crate::subscription::SubscriptionId;
 use crate::time::Timestamp;
 
@@ -69,6 +70,15 @@ pub trait Replay: Send + Sync {
     /// # Errors
     /// [`ReplayError`].
     fn replay(&self, subscription: &SubscriptionId, span: Span) -> BoxFuture<'_, Result<Replaying, ReplayError>>;
+
+    /// The place of an event that a subscription hears; `None` if it is not kept, or cannot be found by its id alone.
+    ///
+    /// An id that a publisher gave is found within the window in which it counts as seen, and a UUIDv7 beyond it, by the
+    /// time in it. Cancelling is safe.
+    ///
+    /// # Errors
+    /// [`ReplayError::Unknown`] when the subscription is not there, [`ReplayError::Broker`] when it cannot be read.
+    fn find(&self, subscription: &SubscriptionId, id: &EventId) -> BoxFuture<'_, Result<Option<u64>, ReplayError>>;
 
     /// The replays that are not done, by subscription.
     fn replays(&self) -> Vec<Replaying>;

@@ -76,7 +76,7 @@ impl HostEvent for State {
     fn extend(&mut self, _: Resource<Lent>, ms: u64) -> wasmtime::Result<Result<(), SettleError>> {
         // What is left is rounded down, so that a guest that asks for it at once gets it.
         let too_long = |left: Duration| SettleError::TooLong(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        Ok(self.deadline.extend(Duration::from_millis(ms)).map_err(too_long))
+        Ok(self.meter.deadline.extend(Duration::from_millis(ms)).map_err(too_long))
     }
 
     fn drop(&mut self, _: Resource<Lent>) -> wasmtime::Result<()> {

@@ -3,10 +3,12 @@
 //! Resources and streams are wasmtime's; what is decided here is which requests go out. Sending is in
 //! [`outgoing`](crate::outgoing).
 
+mod counted;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hostel_event::destination::{Origin, may_connect};
+use hostel_event::destination::{Origin, is_public, may_connect};
 use hostel_event::handler::Handler;
 use hostel_event::outcome::Level;
 use http::Request;
@@ -16,10 +18,11 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::log::Recorder;
+use crate::meter::Meter;
 use crate::outgoing::{Outgoing, Sent};
 use crate::state::State;
 
-/// What one invocation sends through.
+/// What a guest sends through while it handles one event.
 pub(crate) struct Http {
     context: WasiHttpCtx,
     hooks: Hooks,
@@ -29,18 +32,21 @@ pub(crate) struct Http {
 struct Hooks {
     handler: Arc<Handler>,
     log: Arc<Mutex<Recorder>>,
+    meter: Arc<Meter>,
     outgoing: Arc<Outgoing>,
-}
-
-impl Http {
-    pub(crate) fn new(handler: Arc<Handler>, log: Arc<Mutex<Recorder>>, outgoing: Arc<Outgoing>) -> Self {
-        Self { context: WasiHttpCtx::new(), hooks: Hooks { handler, log, outgoing } }
-    }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let Http { context, hooks } = &mut self.http;
+        let Http { context, hooks } = self.http.get_or_insert_with(|| Http {
+            context: WasiHttpCtx::new(),
+            hooks: Hooks {
+                handler: Arc::clone(&self.handler),
+                log: Arc::clone(&self.log),
+                meter: Arc::clone(&self.meter),
+                outgoing: Arc::clone(&self.outgoing),
+            },
+        });
         WasiHttpCtxView { hooks, table: &mut self.table, ctx: context }
     }
 }
@@ -59,21 +65,23 @@ impl WasiHttpHooks for Hooks {
             Err(error) => return Box::new(std::future::ready(Err(error))),
         };
         let (handler, log, outgoing) = (Arc::clone(&self.handler), Arc::clone(&self.log), Arc::clone(&self.outgoing));
+        self.meter.traffic.called();
+        let meter = Arc::clone(&self.meter);
         Box::new(async move {
             let allows = |address: IpAddr| {
-                let is_allowed = may_connect(&handler.grants.http, &origin, address);
-                if !is_allowed {
-                    let named = Origin { host: address.to_string(), ..origin.clone() };
-                    let text = format!(
-                        "handler `{}` may not connect to {address}, to which `{}` leads: the address is not public; add \
-                         \"{named}\" to `http` in handler.toml if it is meant",
-                        handler.name, origin.host
-                    );
-                    log.lock().note(Level::Warn, &text);
-                }
-                is_allowed
+                let Some(why) = private(&handler, &origin, address, &outgoing) else { return true };
+                log.lock().note(Level::Warn, &why);
+                false
             };
-            outgoing.send(request, &origin, options.unwrap_or_default(), allows).await
+            let gave = Arc::clone(&meter);
+            let request = request.map(|body| counted::body(body, move |bytes| gave.traffic.gave(bytes)));
+            let to = (&handler.tenant, &origin);
+            let sent = outgoing.send(request, to, options.unwrap_or_default(), allows).await;
+            if matches!(sent, Err(Error::DestinationIpProhibited)) {
+                meter.traffic.deny();
+            }
+            let (response, connection) = sent?;
+            Ok((response.map(|body| counted::body(body, move |bytes| meter.traffic.got(bytes))), connection))
         })
     }
 
@@ -110,6 +118,24 @@ impl Hooks {
             self.handler.name
         );
         self.log.lock().note(Level::Warn, &text);
+        self.meter.traffic.deny();
         Err(Error::HttpRequestDenied)
     }
+}
+
+/// Why a request may not go to an address: one that is not public must be named by the manifest and opened by the
+/// operator.
+fn private(handler: &Handler, origin: &Origin, address: IpAddr, outgoing: &Outgoing) -> Option<String> {
+    let why = if !may_connect(&handler.grants.http, origin, address) {
+        let named = Origin { host: address.to_string(), ..origin.clone() };
+        format!("add \"{named}\" to `http` in handler.toml if it is meant")
+    } else if !is_public(address) && !outgoing.is_opened(address) {
+        format!("the operator must add \"{address}\" to `runtime.private_addresses` in hostel.toml if it is meant")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "handler `{}` may not connect to {address}, to which `{}` leads: the address is not public; {why}",
+        handler.name, origin.host
+    ))
 }

@@ -44,6 +44,7 @@ impl State {
                 "handler `{handler}` may not open bucket `{name}`; add `keyvalue = [\"{name}\"]` to handler.toml"
             );
             self.log.lock().note(Level::Warn, &text);
+            self.meter.traffic.deny();
             return Err(Error::AccessDenied);
         }
         if self.call.is_none() {
@@ -135,7 +136,9 @@ impl HostBucket for State {
             Ok(place) => place,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(place.get().await.map(|entry| entry.map(|entry| entry.value.to_vec())))
+        let found = place.get().await.map(|entry| entry.map(|entry| entry.value.to_vec()));
+        self.meter.traffic.got(found.as_ref().ok().and_then(Option::as_ref).map_or(0, Vec::len));
+        Ok(found)
     }
 
     async fn set(&mut self, opened: Resource<Opened>, key: String, value: Vec<u8>) -> Answer<()> {
@@ -143,6 +146,7 @@ impl HostBucket for State {
             Ok(place) => place,
             Err(error) => return Ok(Err(error)),
         };
+        self.meter.traffic.gave(value.len());
         Ok(place.write(Some(value.into()), Expected::Anything).await.map_err(refusal))
     }
 

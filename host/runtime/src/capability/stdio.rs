@@ -1,4 +1,6 @@
-//! Standard output and standard error: streams that become log lines and never block.
+//! The standard streams: output and error become log lines and never block, input is at its end.
+//!
+//! Each shares a count, by which is known how many of them a guest holds.
 
 use std::io;
 use std::pin::Pin;
@@ -7,9 +9,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::log::{Recorder, Stream};
 
@@ -21,12 +23,53 @@ const PERMIT: usize = 64 * 1024;
 pub(crate) struct Output {
     stream: Stream,
     log: Arc<Mutex<Recorder>>,
+    _count: Arc<()>,
+}
+
+/// Standard input, which is at its end.
+#[derive(Clone)]
+pub(crate) struct Input {
+    _count: Arc<()>,
 }
 
 impl Output {
-    pub(crate) fn new(stream: Stream, log: Arc<Mutex<Recorder>>) -> Self {
-        Self { stream, log }
+    pub(crate) fn new(stream: Stream, log: Arc<Mutex<Recorder>>, count: Arc<()>) -> Self {
+        Self { stream, log, _count: count }
     }
+}
+
+impl Input {
+    pub(crate) fn new(count: Arc<()>) -> Self {
+        Self { _count: count }
+    }
+}
+
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for Input {
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        Box::new(tokio::io::empty())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl InputStream for Input {
+    fn read(&mut self, _: usize) -> StreamResult<Bytes> {
+        Err(StreamError::Closed)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {}
 }
 
 impl IsTerminal for Output {

@@ -61,6 +61,12 @@
         (export "error" (type $error (eq $error')))
         (export "bucket" (type $bucket (sub resource)))
         (export "open" (func (param "identifier" string) (result (result (own $bucket) (error $error)))))
+        (export "[method]bucket.get" (func
+            (param "self" (borrow $bucket)) (param "key" string)
+            (result (result (option (list u8)) (error $error)))))
+        (export "[method]bucket.set" (func
+            (param "self" (borrow $bucket)) (param "key" string) (param "value" (list u8))
+            (result (result (error $error)))))
     ))
     (alias export $store "error" (type $store-error))
     (alias export $store "bucket" (type $bucket))
@@ -124,6 +130,10 @@
         (canon lower (func $config "get") (memory $memory) (realloc $realloc)))
     (core func $open
         (canon lower (func $store "open") (memory $memory) (realloc $realloc)))
+    (core func $get
+        (canon lower (func $store "[method]bucket.get") (memory $memory) (realloc $realloc)))
+    (core func $set
+        (canon lower (func $store "[method]bucket.set") (memory $memory) (realloc $realloc)))
     (core func $increment
         (canon lower (func $atomics "increment") (memory $memory) (realloc $realloc)))
     (core func $exit (canon lower (func $exit "exit")))
@@ -143,6 +153,8 @@
         (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
         (import "host" "config-get" (func $config-get (param i32 i32 i32)))
         (import "host" "open" (func $open (param i32 i32 i32)))
+        (import "host" "get" (func $get (param i32 i32 i32 i32)))
+        (import "host" "set" (func $set (param i32 i32 i32 i32 i32 i32)))
         (import "host" "increment" (func $increment (param i32 i32 i32 i64 i32)))
         (import "host" "exit" (func $exit (param i32)))
         (import "host" "get-stderr" (func $get-stderr (result i32)))
@@ -170,7 +182,7 @@
             {handle})
         (func $run (export "handle") (param $event i32) (result i32)
             (call $handle (local.get $event))
-            (call $drop-event (local.get $event)))
+            {drop})
         (func (export "init") (result i32)
             {init}))
     (core instance $main (instantiate $main-module
@@ -184,6 +196,8 @@
             (export "log" (func $log))
             (export "config-get" (func $config-get))
             (export "open" (func $open))
+            (export "get" (func $get))
+            (export "set" (func $set))
             (export "increment" (func $increment))
             (export "exit" (func $exit))
             (export "get-stderr" (func $get-stderr))

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use super::support::{Bench, Fixture, handler};
-use crate::offer::OFFERED;
+use hostel_event::outcome::Outcome;
+use hostel_event::port::Invoke;
+use wasmtime::component::Linker;
+
+use super::support::{Bench, Fixture, call, handler};
+use crate::offer::{OFFERED, OFFERED_CONCURRENT};
 use crate::{LoadError, Settings, World, digest};
 
 fn refusal(bench: &Bench, text: &str) -> String {
@@ -46,6 +50,64 @@ fn a_refusal_says_what_is_wrong() {
     );
 }
 
+/// A component for the contract of another version, in all that it imports and exports of it.
+fn for_contract(version: &str) -> Vec<u8> {
+    let text = Fixture::new("(call $ok)").text();
+    let other = |text: String, interface: &str| {
+        text.replace(&format!("hostel:handler/{interface}@0.1.0"), &format!("hostel:handler/{interface}@{version}"))
+    };
+    let text = ["types", "events", "publisher", "subscriber"].into_iter().fold(text, other);
+    wat::parse_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_guest_for_a_later_patch_of_the_contract_runs() {
+    let bench = Bench::new();
+    for version in ["0.1.0", "0.1.1", "0.1.17"] {
+        let component = bench.runtime.load(&for_contract(version)).unwrap();
+        let guest = bench.runtime.prepare(&component, &handler()).unwrap();
+        assert_eq!(guest.invoke(call()).await.outcome, Outcome::Ack, "{version}");
+    }
+}
+
+#[test]
+fn a_guest_for_an_unknown_version_of_the_contract_is_refused() {
+    let bench = Bench::new();
+    let check = |version: &str| {
+        let error = bench.runtime.load(&for_contract(version)).unwrap_err().to_string();
+        let expected = format!(
+            "component exports `hostel:handler/subscriber@{version}`, which is not compatible with this host's \
+             `hostel:handler/subscriber@0.1.0`; build it against the version of the contract that this host has"
+        );
+        assert_eq!(error, expected);
+    };
+    check("0.2.0");
+    check("1.0.0");
+    check("0.1.0-rc.1");
+}
+
+/// What the linker will do with today's guests once the host links a later patch: the host cannot be of two versions here,
+/// so that another interface stands for it.
+#[test]
+fn a_guest_of_today_finds_its_imports_in_a_later_patch() {
+    let bench = Bench::new();
+    let mut linker = Linker::<()>::new(&bench.runtime.inner().engine);
+    let mut later = linker.instance("test:contract/publisher@0.1.1").unwrap();
+    later.func_wrap("publish", |_, (): ()| Ok((1_u32,))).unwrap();
+    later.func_wrap("learnt-in-0-1-1", |_, (): ()| Ok((2_u32,))).unwrap();
+    let links = |version: &str| {
+        let text = format!(
+            r#"(component (import "test:contract/publisher@{version}" (instance (export "publish" (func (result u32))))))"#
+        );
+        let bytes = wat::parse_str(text).unwrap();
+        let code = wasmtime::component::Component::new(&bench.runtime.inner().engine, bytes).unwrap();
+        linker.instantiate_pre(&code).is_ok()
+    };
+    assert!(links("0.1.0"));
+    assert!(links("0.1.1"));
+    assert!(!links("0.2.0"));
+}
+
 #[test]
 fn an_offered_interface_without_the_function_is_an_import_that_is_not_offered() {
     let bench = Bench::new();
@@ -60,11 +122,14 @@ fn an_offered_interface_without_the_function_is_an_import_that_is_not_offered() 
 #[test]
 fn everything_offered_is_linked() {
     let bench = Bench::new();
-    let imports: String = OFFERED.iter().map(|name| format!("(import \"{name}\" (instance))")).collect();
-    // Past the imports, so that only the missing function is left to refuse.
-    let text =
-        format!(r#"(component {imports} (instance $it) (export "hostel:handler/subscriber@0.1.0" (instance $it)))"#);
-    assert!(refusal(&bench, &text).ends_with("no function `handle`"));
+    for offered in [&OFFERED[..], &[&OFFERED[..], &OFFERED_CONCURRENT[..]].concat()] {
+        let imports: String = offered.iter().map(|name| format!("(import \"{name}\" (instance))")).collect();
+        // Past the imports, so that only the missing function is left to refuse.
+        let text = format!(
+            r#"(component {imports} (instance $it) (export "hostel:handler/subscriber@0.1.0" (instance $it)))"#
+        );
+        assert!(refusal(&bench, &text).ends_with("no function `handle`"));
+    }
 }
 
 #[test]
@@ -122,7 +187,7 @@ async fn a_machine_without_room_for_the_pool_still_runs_guests() {
     assert!(bench.runtime.inner().engine.pooling_allocator_metrics().is_none());
     bench.guest(&Fixture::new("(call $ok)"), &handler()).init().await.unwrap();
     let report = bench.run(&Fixture::new("(call $ok)")).await;
-    assert_eq!(report.outcome, hostel_event::outcome::Outcome::Ack);
+    assert_eq!(report.outcome, Outcome::Ack);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Small components as text, and stand-ins for what the host's other parts would give.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use hostel_event::name::{HandlerName, Tenant, Version};
 use hostel_event::outcome::{Fault, FaultKind, Outcome, Report};
 use hostel_event::pattern::Pattern;
 use hostel_event::port::{
-    Call, Clock, EarlyAck, Invoke, KeyValue, KeyValueError, Publication, Publish, PublishError, Receipt,
+    Call, Clock, EarlyAck, Invoke, KeyValue, KeyValueError, Publication, Publish, PublishError, Question, Receipt,
+    Request, RequestError,
 };
 use hostel_event::time::{Moment, Timestamp};
 use hostel_event::topic::Topic;
@@ -48,8 +50,12 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings =
-            Settings { invocations: 4, memory_limit: 64 * 1024 * 1024, ..Settings::new(dir.path().join("cache")) };
+        let settings = Settings {
+            invocations: 4,
+            warm: 3,
+            memory_limit: 64 * 1024 * 1024,
+            ..Settings::new(dir.path().join("cache"))
+        };
         Self { runtime: Runtime::new(&settings, Arc::new(FixedClock)).unwrap(), settings, _dir: dir }
     }
 
@@ -89,6 +95,7 @@ pub(crate) fn handler() -> Handler {
         version: Version::new("1.2.3").unwrap(),
         digest: digest(b""),
         subscriptions: Vec::new(),
+        reuse: NonZeroU32::MIN,
         limits: Limits { memory: 1024 * 1024, deadline: Duration::from_secs(10), ..Limits::default() },
         grants: Grants::default(),
     }
@@ -99,6 +106,11 @@ pub(crate) fn handler_within(deadline: Duration) -> Handler {
     let mut handler = handler();
     handler.limits.deadline = deadline;
     handler
+}
+
+/// The same, whose instances serve so many events.
+pub(crate) fn reusing_handler(events: u32) -> Handler {
+    Handler { reuse: NonZeroU32::new(events).unwrap(), ..handler() }
 }
 
 /// The same, which may publish.
@@ -161,6 +173,13 @@ impl Publish for Ports {
                 Answer::Error(error) => Err(error.clone()),
             }
         })
+    }
+}
+
+/// Asks nobody.
+impl Request for Ports {
+    fn request(&self, question: Question) -> BoxFuture<'_, Result<Vec<Arc<Event>>, RequestError>> {
+        Box::pin(async move { Err(RequestError::Timeout(question.patience)) })
     }
 }
 
@@ -231,6 +250,7 @@ pub(crate) fn call_with(ports: &Arc<Ports>) -> Call {
         last_error: None,
         early_ack: Arc::<Ports>::clone(ports),
         publish: Arc::<Ports>::clone(ports),
+        request: Arc::<Ports>::clone(ports),
         key_value: Arc::<Ports>::clone(ports),
     }
 }
@@ -250,11 +270,13 @@ pub(crate) struct Fixture {
     pub(crate) init: Option<&'static str>,
     /// The version of the exported `subscriber`.
     pub(crate) version: &'static str,
+    /// Whether it keeps the handle of its event, which it must not.
+    pub(crate) keeps_event: bool,
 }
 
 impl Fixture {
     pub(crate) fn new(handle: &'static str) -> Self {
-        Self { handle, fields: "", pages: 1, init: None, version: "0.1.0" }
+        Self { handle, fields: "", pages: 1, init: None, version: "0.1.0", keeps_event: false }
     }
 
     pub(crate) fn with_fields(self, fields: &'static str) -> Self {
@@ -262,18 +284,22 @@ impl Fixture {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        wat::parse_str(self.text()).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> String {
         let lifecycle = r#"
             (func $init (result (result (error string)))
                 (canon lift (core func $main "init") (memory $memory) (realloc $realloc)))
             (instance $lifecycle (export "init" (func $init)))
             (export "hostel:handler/lifecycle@0.1.0" (instance $lifecycle))"#;
-        let text = include_str!("fixture.wat")
+        include_str!("fixture.wat")
             .replace("{handle}", self.handle)
             .replace("{fields}", self.fields)
             .replace("{pages}", &self.pages.to_string())
             .replace("{init}", self.init.unwrap_or("(i32.const 16)"))
             .replace("{lifecycle}", if self.init.is_some() { lifecycle } else { "" })
-            .replace("{version}", self.version);
-        wat::parse_str(text).unwrap()
+            .replace("{drop}", if self.keeps_event { "" } else { "(call $drop-event (local.get $event))" })
+            .replace("{version}", self.version)
     }
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use hostel_api::problem::Code;
+use hostel_api::view::ComponentView;
 use hostel_event::handler::Digest;
 
 use super::tenant::InTenant;
@@ -26,13 +27,19 @@ pub(super) async fn put(
         Failure::new(Code::ComponentTooLarge, text)
     };
     let bytes = body::read(body, Bounds { bytes: limit, time: BODY_TIMEOUT }, too_large).await?;
-    let (component, known) = admin.deployments.put_component(&tenant, digest, bytes).await?;
-    Ok(json(StatusCode::OK, &view::component(&component, known)))
+    let uploaded = admin.deployments.put_component(&tenant, digest, bytes).await?;
+    let view = view::component(&uploaded.component, uploaded.known);
+    Ok(json(StatusCode::OK, &ComponentView { took: uploaded.took.view(), ..view }))
 }
 
 pub(super) async fn get(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
-    let component = admin.deployments.get_component(&tenant, parsed(&rest.id)?).await?;
+    let component = admin.deployments.get_component(&tenant, known(&rest.id)?).await?;
     Ok(json(StatusCode::OK, &view::component(&component, true)))
+}
+
+/// A digest that something may be kept under. A text that cannot be one names nothing, and is answered so.
+fn known(text: &str) -> Result<Digest, Failure> {
+    Digest::parse(text).map_err(|_| Failure::new(Code::NotFound, format!("no component `{text}`; upload it first")))
 }
 
 fn parsed(text: &str) -> Result<Digest, Failure> {

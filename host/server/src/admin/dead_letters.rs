@@ -1,4 +1,6 @@
-//! Dead letters: listed, shown, sent on their way again, and dropped.
+//! Dead letters: listed, shown, sent on their way again, and dropped. Many with one request stand in [`many`].
+
+mod many;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use hostel_event::pattern::Pattern;
 use hostel_event::port::DeadLetters;
 use hostel_event::time::Timestamp;
 
+pub(super) use self::many::{discard_many, redrive_many};
 use super::tenant::InTenant;
 use super::{Answer, BODY_TIMEOUT, Shared};
 use crate::answer::{Failure, json};

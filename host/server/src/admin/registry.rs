@@ -51,7 +51,7 @@ struct Watching {
 }
 
 pub(super) async fn list(State(admin): Shared, _: query::Nothing) -> Answer {
-    let items: Vec<ServiceView> = admin.registry.list().await?.into_iter().map(view::write).collect();
+    let items: Vec<ServiceView> = admin.network.registry().list().await?.into_iter().map(view::write).collect();
     Ok(json(StatusCode::OK, &Items { items }))
 }
 
@@ -67,18 +67,18 @@ pub(super) async fn get(
 
 pub(super) async fn register(State(admin): Shared, uri: Uri, body: Body) -> Answer {
     let ttl = query::parameters(&uri).and_then(|parameters| ttl(&parameters)).map_err(Failure::closing)?;
-    admin.registry.register(service(body).await?, ttl).await?;
+    admin.network.registry().register(service(body).await?, ttl).await?;
     Ok(nothing())
 }
 
 pub(super) async fn deregister(State(admin): Shared, _: query::Nothing, body: Body) -> Answer {
-    admin.registry.deregister(service(body).await?).await?;
+    admin.network.registry().deregister(service(body).await?).await?;
     Ok(nothing())
 }
 
 pub(super) async fn watch(State(admin): Shared, uri: Uri) -> Answer {
     let Watching { service } = query::parameters(&uri)?;
-    let watch = admin.registry.watch(service.as_deref()).await?;
+    let watch = admin.network.registry().watch(service.as_deref()).await?;
     let lost = watch.lost();
     Ok(stream(Vec::new(), Changes { watch, lost, held: None }, admin.stop.clone()))
 }
@@ -87,8 +87,8 @@ impl Admin {
     /// Every version of a service, and whether the registry could say so itself.
     async fn versions(&self, name: &str) -> Result<VersionsView, Failure> {
         let write = |services: Vec<Service>| services.into_iter().map(view::write).collect();
-        let Some(cached) = &self.cached else {
-            return Ok(VersionsView { items: write(self.registry.get(name).await?), stale: None });
+        let Some(cached) = self.network.cached() else {
+            return Ok(VersionsView { items: write(self.network.registry().get(name).await?), stale: None });
         };
         let answer = cached.look_up(name).await?;
         let stale = answer.stale.then(|| stale(answer.asked, cached.away(), &*self.clock));

@@ -50,20 +50,34 @@ pub(super) async fn resume(State(admin): Shared, InTenant { tenant, rest }: InTe
 
 /// Changes the subscription of this id, or all those of the handler of this name, and shows them as they are then.
 fn change(admin: &Admin, tenant: &Tenant, name: &str, change: impl Fn(&SubscriptionId) -> bool) -> Answer {
-    let is_meant = |id: &SubscriptionId| id.as_str() == name || id.handler() == name;
     // One may end between the look and the change.
     let changed: Vec<SubscriptionId> = of(admin, tenant)
         .into_iter()
         .map(|state| state.subscription.id.clone())
-        .filter(|id| is_meant(id) && change(id))
+        .filter(|id| is_meant(id, name) && change(id))
         .collect();
     if changed.is_empty() {
-        return Err(Failure::new(Code::NotFound, format!("no subscription or handler `{name}`"))
-            .hint("`hostel subscriptions --json` lists the ids of those that are there"));
+        return Err(nobody(name));
     }
     let mut states = of(admin, tenant);
     states.retain(|state| changed.contains(&state.subscription.id));
     Ok(shown(admin, &states))
+}
+
+/// The subscription of this id, or all those of the handler of this name; at least one.
+pub(super) fn meant(admin: &Admin, tenant: &Tenant, name: &str) -> Result<Vec<SubscriptionId>, Failure> {
+    let ids = of(admin, tenant).into_iter().map(|state| state.subscription.id.clone());
+    let ids: Vec<_> = ids.filter(|id| is_meant(id, name)).collect();
+    if ids.is_empty() { Err(nobody(name)) } else { Ok(ids) }
+}
+
+fn is_meant(id: &SubscriptionId, name: &str) -> bool {
+    id.as_str() == name || id.handler() == name
+}
+
+fn nobody(name: &str) -> Failure {
+    Failure::new(Code::NotFound, format!("no subscription or handler `{name}`"))
+        .hint("`hostel subscriptions --json` lists the ids of those that are there")
 }
 
 fn of(admin: &Admin, tenant: &Tenant) -> Vec<driver::State> {

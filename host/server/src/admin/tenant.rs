@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use hostel_event::name::Tenant;
 
+use crate::access::Granted;
 use crate::answer::Failure;
 
 /// The tenant that a path names, and what else it names: `()` where that is nothing.
@@ -22,11 +23,6 @@ pub(super) struct Named {
     pub(super) id: String,
 }
 
-#[derive(Deserialize)]
-struct OfTenant {
-    tenant: String,
-}
-
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InTenant<T> {
     type Rejection = Failure;
 
@@ -34,9 +30,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InTenan
         // The router has cut the tenant off the other one.
         let whole = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let unknown = || Failure::unknown_path(whole.path());
+        // Whoever let the request in has read the tenant, and knows that it is there.
+        let tenant = parts.extensions.get::<Granted>().and_then(|granted| granted.tenant.clone());
+        let tenant = tenant.ok_or_else(unknown)?;
         let mut of_path = parts.clone();
-        let Path(OfTenant { tenant }) = Path::from_request_parts(&mut of_path, state).await.map_err(|_| unknown())?;
         let Path(rest) = Path::from_request_parts(&mut of_path, state).await.map_err(|_| unknown())?;
-        Ok(Self { tenant: Tenant::new(&tenant)?, rest })
+        Ok(Self { tenant, rest })
     }
 }

@@ -1,16 +1,21 @@
 //! `hostel dead-letters`: the events that were given up, and giving them another chance.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use hostel_api::client::{Client, ClientError, DeadLetterQuery};
 use hostel_api::problem::Code;
-use hostel_api::view::{AttemptView, DeadLetterSummary, DeadLetterView, MessageView, text_or_base64};
+use hostel_api::view::{
+    AttemptView, BatchView, DeadLetterSummary, DeadLetterView, MessageView, NotDoneView, text_or_base64,
+};
 
 use super::failure::Failure;
 use super::{logs, output, table, tail, text};
 
-/// How many dead letters are asked for at once when all are wanted. Arbitrary.
-const PAGE: usize = 100;
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// How many failures are told one by one; the rest are counted.
+const TOLD: u64 = 10;
 
 /// The flags of `dead-letters`.
 #[derive(Debug, clap::Args)]
@@ -132,11 +137,23 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Fa
             if arguments.json { output::json(&letter) } else { output::data(&render(&letter)) }
         }
         Action::Redrive(arguments) => {
-            each(client, arguments, ("redrove", "redriven"), async |id| client.redrive(id).await).await
+            let done = Words { did: "redrove", done: "redriven" };
+            if arguments.ids.is_empty() {
+                let wanted = arguments.filter.query();
+                let next = async |cursor: Option<&str>| client.redrive_batch(&wanted, cursor).await;
+                return batches(arguments.json, &done, next).await;
+            }
+            each(arguments, &done, async |id| client.redrive(id).await).await
         }
         Action::Edit(arguments) => edit(client, arguments).await,
         Action::Drop(arguments) => {
-            each(client, arguments, ("dropped", "dropped"), async |id| client.drop_dead_letter(id).await).await
+            let done = Words { did: "dropped", done: "dropped" };
+            if arguments.ids.is_empty() {
+                let wanted = arguments.filter.query();
+                let next = async |cursor: Option<&str>| client.drop_batch(&wanted, cursor).await;
+                return batches(arguments.json, &done, next).await;
+            }
+            each(arguments, &done, async |id| client.drop_dead_letter(id).await).await
         }
     }
 }
@@ -158,45 +175,111 @@ async fn list(client: &Client, arguments: &ListArguments) -> Result<(), Failure>
     Ok(())
 }
 
-/// Does something with each that is meant, and says how often it was done.
-async fn each(
-    client: &Client,
-    arguments: &ManyArguments,
-    (did, done): (&str, &str),
-    act: impl AsyncFn(&str) -> Result<DeadLetterSummary, ClientError>,
-) -> Result<(), Failure> {
-    let ids = match arguments.ids.is_empty() {
-        true => every_id(client, &arguments.filter.query()).await?,
-        false => arguments.ids.clone(),
-    };
-    let (mut count, mut failed, mut print) = (0, 0, arguments.json);
-    for id in &ids {
-        match act(id).await {
-            Ok(summary) => {
-                count += 1;
-                if print {
-                    match output::json_line(&summary) {
-                        // Whoever read along has seen enough. It is done to the rest all the same.
-                        Err(Failure::Closed) => print = false,
-                        printed => printed?,
-                    }
-                }
-            }
-            Err(error) => {
-                failed += 1;
-                if let Some(text) = Failure::from(error).render() {
-                    output::talk(&text);
-                }
-            }
+/// What is done, as it is told.
+struct Words {
+    did: &'static str,
+    done: &'static str,
+}
+
+/// How it goes with many.
+struct Tally {
+    count: u64,
+    failed: u64,
+    print: bool,
+}
+
+impl Tally {
+    const fn new(print: bool) -> Self {
+        Self { count: 0, failed: 0, print }
+    }
+
+    fn done(&mut self, summary: &DeadLetterSummary) -> Result<(), Failure> {
+        self.count += 1;
+        if !self.print {
+            return Ok(());
+        }
+        match output::json_line(summary) {
+            // Whoever read along has seen enough. It is done to the rest all the same.
+            Err(Failure::Closed) => self.print = false,
+            printed => printed?,
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.failed += 1;
+        if self.failed > TOLD {
+            return;
+        }
+        if let Some(text) = failure.render() {
+            output::talk(&text);
         }
     }
-    let told = format!("{did} {}", text::counted(count, "dead letter"));
-    if failed == 0 {
-        output::talk(&told);
-        return Ok(());
+
+    fn so_far(&self, Words { did, .. }: &Words) -> String {
+        format!("{did} {}", text::counted(self.count, "dead letter"))
     }
-    output::talk(&format!("{told}; {failed} could not be {done} and are kept"));
-    Err(Failure::Said)
+
+    fn end(&self, words: &Words) -> Result<(), Failure> {
+        let told = self.so_far(words);
+        if self.failed == 0 {
+            output::talk(&told);
+            return Ok(());
+        }
+        output::talk(&format!("{told}; {} could not be {} and are kept", self.failed, words.done));
+        Err(Failure::Said)
+    }
+}
+
+/// Does something with each that is named, and says how often it was done.
+async fn each(
+    arguments: &ManyArguments,
+    words: &Words,
+    act: impl AsyncFn(&str) -> Result<DeadLetterSummary, ClientError>,
+) -> Result<(), Failure> {
+    let mut tally = Tally::new(arguments.json);
+    for id in &arguments.ids {
+        match act(id).await {
+            Ok(summary) => tally.done(&summary)?,
+            Err(error) => tally.failed(&Failure::from(error)),
+        }
+    }
+    tally.end(words)
+}
+
+/// Has the host do it, a batch at a time. `next` asks for the batch at a cursor.
+async fn batches(
+    json: bool,
+    words: &Words,
+    next: impl AsyncFn(Option<&str>) -> Result<BatchView, ClientError>,
+) -> Result<(), Failure> {
+    let (mut tally, mut told) = (Tally::new(json), Instant::now());
+    let mut cursor: Option<String> = None;
+    loop {
+        let batch = match next(cursor.as_deref()).await {
+            Ok(batch) => batch,
+            Err(error) if tally.count > 0 => {
+                output::talk(&format!("{} before it failed", tally.so_far(words)));
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for summary in &batch.done {
+            tally.done(summary)?;
+        }
+        for NotDoneView { id, code, detail } in batch.failed {
+            let code = code.parse().unwrap_or(Code::Internal);
+            tally.failed(&Failure::coded(code, format!("dead letter {id}: {detail}")));
+        }
+        match batch.next {
+            None => return tally.end(words),
+            Some(next) => cursor = Some(next),
+        }
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            output::talk(&format!("{} so far", tally.so_far(words)));
+        }
+    }
 }
 
 async fn edit(client: &Client, arguments: &EditArguments) -> Result<(), Failure> {
@@ -225,24 +308,6 @@ fn edited(letter: DeadLetterView, body: Option<Vec<u8>>, headers: &[(String, Str
         None => (event.body, event.body_base64),
     };
     MessageView { headers: whole, body, body_base64 }
-}
-
-/// The ids of all that are meant now. Taken whole before the first is redriven: what dies again while redriving comes
-/// back at the top, and would be redriven without end.
-async fn every_id(client: &Client, wanted: &DeadLetterQuery) -> Result<Vec<String>, Failure> {
-    let mut ids = Vec::new();
-    let mut before: Option<String> = None;
-    loop {
-        let page = client.search_dead_letters(wanted, PAGE, before.as_deref()).await?;
-        ids.extend(page.items.into_iter().map(|letter| letter.id));
-        match page.next {
-            Some(next) => before = Some(next),
-            None => break,
-        }
-    }
-    // Oldest first, as they were published.
-    ids.reverse();
-    Ok(ids)
 }
 
 fn summaries(letters: &[DeadLetterSummary]) -> String {

@@ -1,13 +1,16 @@
 //! `hostel deploy`: a manifest or a bare component becomes a handler that runs.
 
+use std::io::IsTerminal;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hostel_api::client::{Client, ClientError};
 use hostel_api::manifest::{Limits, Manifest, Settings, Subscription};
 use hostel_api::problem::Code;
 use hostel_api::unit::{ByteSize, Span};
+use hostel_api::view::StageView;
 use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
@@ -31,6 +34,9 @@ pub(crate) struct Arguments {
     /// The version
     #[arg(long)]
     version: Option<String>,
+    /// Where a subscription begins that is new: `earliest`, `latest` or a time such as `2026-01-31T12:00:00Z`
+    #[arg(long, value_name = "PLACE")]
+    start: Option<String>,
     /// Share events with all that hear through this queue group
     #[arg(long, value_name = "GROUP")]
     queue: Option<String>,
@@ -55,6 +61,9 @@ pub(crate) struct Arguments {
     /// Where it may send HTTP requests, instead of what the manifest says; may repeat
     #[arg(long, value_name = "URL")]
     http: Vec<String>,
+    /// Which of the tenant's secrets it gets, instead of what the manifest says; may repeat
+    #[arg(long = "secret", value_name = "NAME")]
+    secrets: Vec<String>,
     /// A key of its config; may repeat
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     config: Vec<(String, String)>,
@@ -72,15 +81,17 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Fa
             text::line(&manifest.name)
         )));
     }
+    let mut took = Vec::new();
     if !manifest.component.starts_with("sha256:") {
         let path = component_path(&arguments.path, &manifest.component);
-        manifest.component = upload(client, &path).await?;
+        (manifest.component, took) = upload(client, &path).await?;
     }
     let deployed = client.deploy(&manifest).await?;
     let handler = &deployed.handler;
     let (name, version, digest) = (&handler.name, &handler.version, handlers::short(&handler.component));
     let verb = if deployed.changed { "deployed" } else { "nothing changed:" };
-    output::talk(&text::line(&format!("{verb} `{name}` {version} ({digest})")));
+    took.extend(deployed.took.iter().cloned());
+    output::talk(&text::line(&format!("{verb} `{name}` {version} ({digest}){}", stages(&took))));
     if arguments.json { output::json(&deployed) } else { Ok(()) }
 }
 
@@ -95,9 +106,12 @@ async fn begin(arguments: &Arguments) -> Result<Manifest, Failure> {
             publish: Vec::new(),
             keyvalue: Vec::new(),
             http: Vec::new(),
+            secrets: Vec::new(),
             subscriptions: Vec::new(),
+            reuse: None,
             limits: Limits::default(),
             config: Settings::default(),
+            environment: Settings::default(),
         });
     }
     let bytes = tokio::fs::read_to_string(path).await.map_err(|error| Failure::unreadable(path, &error))?;
@@ -123,6 +137,9 @@ fn overlay(mut manifest: Manifest, arguments: &Arguments) -> Manifest {
     if !arguments.http.is_empty() {
         manifest.http.clone_from(&arguments.http);
     }
+    if !arguments.secrets.is_empty() {
+        manifest.secrets.clone_from(&arguments.secrets);
+    }
     if !arguments.topics.is_empty() {
         let heard = arguments.topics.iter();
         manifest.subscriptions =
@@ -130,6 +147,7 @@ fn overlay(mut manifest: Manifest, arguments: &Arguments) -> Manifest {
     }
     for subscription in &mut manifest.subscriptions {
         subscription.queue = arguments.queue.clone().or(subscription.queue.take());
+        subscription.start = arguments.start.clone().or(subscription.start.take());
         subscription.concurrency = arguments.concurrency.or(subscription.concurrency);
         subscription.retry.attempts = arguments.attempts.or(subscription.retry.attempts);
     }
@@ -139,13 +157,19 @@ fn overlay(mut manifest: Manifest, arguments: &Arguments) -> Manifest {
     manifest
 }
 
-/// Hands over a component unless the host has it; gives its digest.
-async fn upload(client: &Client, path: &Path) -> Result<String, Failure> {
+/// Hands over a component unless the host has it; gives its digest, and what was done with it.
+async fn upload(client: &Client, path: &Path) -> Result<(String, Vec<StageView>), Failure> {
     let bytes = tokio::fs::read(path).await.map_err(|error| Failure::unreadable(path, &error))?;
     let size = bytes.len();
     let digest = digest(&bytes);
+    let mut took = Vec::new();
     if client.component(&digest).await?.is_none() {
-        client.put_component(&digest, Bytes::from(bytes)).await.map_err(|error| match error {
+        if std::io::stderr().is_terminal() {
+            // Compiling may take a while, which is not said before it is over.
+            output::talk(&text::line(&format!("uploading and compiling `{}` ({size} bytes) …", path.display())));
+        }
+        let began = Instant::now();
+        let view = client.put_component(&digest, Bytes::from(bytes)).await.map_err(|error| match error {
             // A host that will not read so much hangs up, and what it says may be lost with the connection.
             ClientError::Broken { .. } if size > USUAL_COMPONENT_LIMIT => Failure::coded(
                 Code::ComponentTooLarge,
@@ -153,8 +177,31 @@ async fn upload(client: &Client, path: &Path) -> Result<String, Failure> {
             ),
             other => other.into(),
         })?;
+        took = with_upload(view.took, began.elapsed());
     }
-    Ok(digest)
+    Ok((digest, took))
+}
+
+/// The host's stages, and before them what of the whole time is not theirs.
+fn with_upload(stages: Vec<StageView>, whole: Duration) -> Vec<StageView> {
+    let whole = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX);
+    let theirs = stages.iter().map(|stage| stage.micros).fold(0, u64::saturating_add);
+    let upload = StageView { stage: "upload".to_owned(), micros: whole.saturating_sub(theirs) };
+    std::iter::once(upload).chain(stages).collect()
+}
+
+/// Stages as people read them: those of one name together, and those that took no time left out.
+fn stages(took: &[StageView]) -> String {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for StageView { stage, micros } in took {
+        match sums.iter_mut().find(|(name, _)| name == stage) {
+            Some((_, sum)) => *sum = sum.saturating_add(*micros),
+            None => sums.push((stage, *micros)),
+        }
+    }
+    let told = sums.iter().filter(|(_, micros)| *micros >= 1_000);
+    let told: Vec<String> = told.map(|(stage, micros)| format!("{stage} {} ms", micros / 1_000)).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) }
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -258,6 +305,16 @@ retry = { attempts = 9, backoff = "1s" }
             ..Subscription::default()
         };
         assert_eq!(overlay(manifest(), &arguments).subscriptions, [one("x"), one("y.>")]);
+    }
+
+    #[test]
+    fn stages_are_summed_and_what_took_no_time_is_left_out() {
+        let stage = |stage: &str, micros| StageView { stage: stage.to_owned(), micros };
+        let host = vec![stage("check", 400), stage("compile", 840_900)];
+        let mut took = with_upload(host, Duration::from_millis(850));
+        took.extend([stage("check", 700), stage("init", 20)]);
+        assert_eq!(stages(&took), ": upload 8 ms, check 1 ms, compile 840 ms");
+        assert_eq!(stages(&[stage("check", 999)]), "");
     }
 
     #[test]

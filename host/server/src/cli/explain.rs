@@ -1,6 +1,5 @@
 //! `hostel explain` and `hostel completions`: what the program knows without a host.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use hostel_api::problem::Code;
 
@@ -29,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Prints a script for a shell.
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "hostel", &mut script);
+    clap_complete::generate(arguments.shell, &mut super::manual::command(), "hostel", &mut script);
     output::data(&String::from_utf8_lossy(&script))
 }
 

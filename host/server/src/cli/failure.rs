@@ -1,6 +1,5 @@
 //! Why a command did not do what it was told, what is printed of it, and which exit code follows.
 
-use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -73,23 +72,14 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Unreachable { .. } => Self::coded(Code::HostUnreachable, chain(&error)),
+            ClientError::Unreachable { .. } => Self::coded(Code::HostUnreachable, error.with_cause()),
             ClientError::Problem { problem, .. } => {
                 Self::Coded { code: problem.code, text: problem.detail, hint: problem.hint }
             }
             ClientError::Invalid(text) => Self::Misuse(text),
-            other => Self::Plain(chain(&other)),
+            other => Self::Plain(other.with_cause()),
         }
     }
-}
-
-/// The error and its first cause. What lies between tells of the HTTP library's parts and of nothing else.
-fn chain(error: &dyn Error) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    if std::ptr::addr_eq(root, error) { error.to_string() } else { format!("{error}: {root}") }
 }
 
 #[cfg(test)]

@@ -151,7 +151,11 @@ fn list(handlers: &[HandlerView]) -> String {
                 handler.deployed_at.clone(),
                 short(&handler.component),
                 patterns.join(", "),
-                handler.failed.as_ref().map_or_else(|| "runs".to_owned(), |reason| format!("failed: {reason}")),
+                match (&handler.failed, &handler.refused) {
+                    (Some(reason), _) => format!("failed: {reason}"),
+                    (None, Some(reason)) => format!("runs; refused from the watched folder: {reason}"),
+                    (None, None) => "runs".to_owned(),
+                },
             ]
         })
         .collect();
@@ -167,12 +171,25 @@ fn render(handler: &HandlerView) -> String {
         ("world", handler.world.clone()),
         ("deployed", handler.deployed_at.clone()),
         ("failed", handler.failed.clone().unwrap_or_default()),
+        ("refused", handler.refused.clone().unwrap_or_default()),
         ("publishes", handler.publish.join(", ")),
         ("config keys", handler.config.join(", ")),
+        ("secrets", handler.secrets.join(", ")),
+        (
+            "denied",
+            Some(handler.denied)
+                .filter(|calls| *calls > 0)
+                .map(|calls| text::counted(calls, "call"))
+                .unwrap_or_default(),
+        ),
+        ("reuse", handler.reuse.map(|events| format!("{events} events")).unwrap_or_default()),
         ("memory", optional(limits.memory.as_ref())),
         ("deadline", optional(limits.deadline.as_ref())),
+        ("cpu time", optional(limits.cpu_time.as_ref())),
         ("log lines", optional(limits.log_lines.as_ref())),
         ("log bytes", optional(limits.log_bytes.as_ref())),
+        ("published events", optional(limits.published_events.as_ref())),
+        ("published bytes", optional(limits.published_bytes.as_ref())),
     ]);
     let rows: Vec<_> = handler
         .subscriptions
@@ -283,6 +300,7 @@ mod tests {
             subscriptions: vec![
                 Subscription {
                     pattern: "orders.*".to_owned(),
+                    from: None,
                     queue: Some("workers".to_owned()),
                     concurrency: NonZeroU32::new(16),
                     window: NonZeroU32::new(10_000),
@@ -293,18 +311,27 @@ mod tests {
                     },
                     order_by: Some("header:Customer".to_owned()),
                     quarantine: Quarantine { faults: Some(10), window: Some(Span(Duration::from_secs(60))) },
+                    start: Some("latest".to_owned()),
                 },
                 Subscription { pattern: "users.>".to_owned(), ..Subscription::default() },
             ],
             publish: vec![],
+            reuse: NonZeroU32::new(50),
             limits: Limits {
                 memory: Some(ByteSize(64 << 20)),
                 deadline: Some(Span(Duration::from_secs(5))),
+                cpu_time: Some(Span(Duration::from_millis(200))),
                 log_lines: Some(100),
                 log_bytes: Some(ByteSize(16 << 10)),
+                published_events: Some(1000),
+                published_bytes: Some(ByteSize(16 << 20)),
             },
             config: vec!["key".to_owned(), "secret".to_owned()],
+            secrets: vec!["TOKEN".to_owned()],
+            denied: 2,
             failed: None,
+            refused: None,
+            ended: Vec::new(),
         }
     }
 
@@ -314,24 +341,32 @@ mod tests {
 NAME   VERSION  DEPLOYED                  COMPONENT     HEARS              STATE
 hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>  runs
 hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>  failed: no component
+hello  0.1.0    2026-01-01T00:00:00.000Z  abababababab  orders.*, users.>  runs; refused from the watched folder: E0005
 ";
         let failed = HandlerView { failed: Some("no component".to_owned()), ..hello() };
-        assert_eq!(list(&[hello(), failed]), expected);
+        let refused = HandlerView { refused: Some("E0005".to_owned()), ..hello() };
+        assert_eq!(list(&[hello(), failed, refused]), expected);
     }
 
     #[test]
     fn a_handler_is_shown_whole() {
         let expected = "\
-name         hello
-version      0.1.0
-component    sha256:abababababababababababababababababababababababababababababababab
-world        hostel:handler/handler@0.1.0
-deployed     2026-01-01T00:00:00.000Z
-config keys  key, secret
-memory       64MiB
-deadline     5s
-log lines    100
-log bytes    16KiB
+name              hello
+version           0.1.0
+component         sha256:abababababababababababababababababababababababababababababababab
+world             hostel:handler/handler@0.1.0
+deployed          2026-01-01T00:00:00.000Z
+config keys       key, secret
+secrets           TOKEN
+denied            2 calls
+reuse             50 events
+memory            64MiB
+deadline          5s
+cpu time          200ms
+log lines         100
+log bytes         16KiB
+published events  1000
+published bytes   16MiB
 
 PATTERN   QUEUE    CONCURRENCY  WINDOW  ATTEMPTS  BACKOFF  BACKOFF LIMIT  ORDER BY         QUARANTINE
 orders.*  workers  16           10000   5         1s       1m             header:Customer  10 in 1m

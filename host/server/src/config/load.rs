@@ -13,10 +13,18 @@ use hostel_api::problem::Code;
 use hostel_api::suggest;
 use toml::{Table, Value};
 
-use super::{Config, RegistryKind, broker};
+use super::{Config, RegistryKind, access, broker, deploy, telemetry};
 
 /// Variables of this prefix that the command line reads and the config does not.
-const NOT_CONFIG: [&str; 4] = ["HOSTEL_CONFIG", "HOSTEL_ADMIN_URL", "HOSTEL_INGRESS_URL", "HOSTEL_TENANT"];
+const NOT_CONFIG: [&str; 7] = [
+    "HOSTEL_CONFIG",
+    "HOSTEL_ADMIN_URL",
+    "HOSTEL_INGRESS_URL",
+    "HOSTEL_TENANT",
+    "HOSTEL_TOKEN",
+    "HOSTEL_TOKEN_FILE",
+    "HOSTEL_CA",
+];
 const PREFIX: &str = "HOSTEL_";
 /// The variables of go-micro's users, with the key of ours that each sets. Ours wins where both are given.
 const GO_MICRO: [(&str, &str, Unit); 7] = [
@@ -228,23 +236,26 @@ fn check(config: &Config, allow_remote: bool) -> Vec<Mistake> {
     if let Err(error) = hostel_event::name::Tenant::new(&config.ingress.tenant) {
         wrong(true, &format!("`ingress.tenant`: {error}"));
     }
-    let (certificate, key) = (&config.ingress.certificate, &config.ingress.key);
-    let given = [certificate, key].map(|path| !path.as_os_str().is_empty());
-    wrong(given[0] != given[1], "`ingress.certificate` and `ingress.key` go together");
-    wrong(given[0] && !config.ingress.secure, "`ingress.certificate` has no effect without `ingress.secure = true`");
+    let (ingress_tls, admin_tls) = (&config.ingress, &config.admin);
+    for (table, certificate, key, secure) in [
+        ("ingress", &ingress_tls.certificate, &ingress_tls.key, ingress_tls.secure),
+        ("admin", &admin_tls.certificate, &admin_tls.key, admin_tls.secure),
+    ] {
+        let given = [certificate, key].map(|path| !path.as_os_str().is_empty());
+        wrong(given[0] != given[1], &format!("`{table}.certificate` and `{table}.key` go together"));
+        let useless = given[0] && !secure;
+        wrong(useless, &format!("`{table}.certificate` has no effect without `{table}.secure = true`"));
+    }
+    access::check(config, &mut wrong);
+    deploy::check(config, &mut wrong);
     check_peers(config, &mut wrong);
     broker::check(&config.broker, &mut wrong);
+    telemetry::check(&config.telemetry, &mut wrong);
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         wrong(true, &format!("`log.filter`: {error}"));
     }
-    for (key, address) in [("ingress.listen", ingress), ("admin.listen", admin)] {
-        if !address.ip().is_loopback() && !allow_remote {
-            let text = format!(
-                "`{key}` is {address}, which others can reach, and this host asks nobody who they are; listen on \
-                 127.0.0.1, or say `--allow-remote`"
-            );
-            mistakes.push(Mistake { code: Code::RemoteRefused, text });
-        }
+    if !allow_remote {
+        mistakes.extend(access::exposed(config));
     }
     mistakes
 }
@@ -426,7 +437,7 @@ mod tests {
         assert_eq!(
             texts(from_file(text)),
             ["E0034: `admin.listen` is 0.0.0.0:4301, which others can reach, and this host asks nobody who they are; \
-              listen on 127.0.0.1, or say `--allow-remote`"]
+              listen on 127.0.0.1, set `access.require = \"token\"` and TLS, or say `--allow-remote`"]
         );
         let flags = vec![("admin.listen", Value::String("0.0.0.0:4301".to_owned()))];
         assert!(load(&Sources { flags, allow_remote: true, ..Sources::default() }).is_ok());

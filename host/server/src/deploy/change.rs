@@ -96,6 +96,7 @@ mod tests {
             name,
             version: Version::new(version).unwrap(),
             digest: Digest::new([0; 32]),
+            reuse: std::num::NonZeroU32::MIN,
             limits: Limits::default(),
             grants: Grants::default(),
         })

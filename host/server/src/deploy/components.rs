@@ -29,6 +29,17 @@ impl Components {
         self.folder.join(tenant.as_str()).join(format!("{digest}.wasm"))
     }
 
+    /// Forgets all that is kept for a tenant.
+    pub(super) async fn drop_all(&self, tenant: &Tenant) -> Result<(), Refusal> {
+        let folder = self.folder.join(tenant.as_str());
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Refusal::Internal(format!("cannot remove `{}`: {error}", folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn has(&self, tenant: &Tenant, digest: &Digest) -> bool {
         tokio::fs::try_exists(self.path(tenant, digest)).await.unwrap_or(false)
     }

@@ -1,7 +1,7 @@
 //! What is deployed, kept in the log as documents, so that a host runs after a restart what it ran before.
 //!
 //! A document is written before the switch to what it says and removed before the switch away from it: after a crash in
-//! between, the start goes on to where the switch was going.
+//! between, the start goes on to where the switch was going, and ends the subscriptions that no document says any more.
 
 use std::sync::Arc;
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use hostel_event::handler::Digest;
-use hostel_event::name::HandlerName;
+use hostel_event::name::{HandlerName, Tenant};
+use hostel_event::pattern::Pattern;
 use hostel_event::port::SubscribeError;
 use hostel_runtime::{InitFailure, LoadError, PrepareError};
 
@@ -16,6 +17,9 @@ pub(crate) enum Refusal {
     /// Something else in the manifest cannot be.
     #[error("{0}")]
     Manifest(String),
+    /// The manifest wants events that this host's broker has not kept.
+    #[error("{0}")]
+    NothingKept(String),
     /// The bytes are not those that were announced.
     #[error("the component's SHA-256 is {found}, not {expected}")]
     Digest {
@@ -30,6 +34,38 @@ pub(crate) enum Refusal {
     /// The handler does not exist.
     #[error("no handler `{0}`")]
     NoHandler(HandlerName),
+    /// The tenant does not exist.
+    #[error("there is no tenant `{0}`")]
+    NoTenant(Tenant),
+    /// The config says what a tenant is.
+    #[error("{0}")]
+    TenantOfConfig(String),
+    /// A tenant cannot be deleted while it has handlers.
+    #[error("{0}")]
+    TenantNotEmpty(String),
+    /// There are as many of something as there may be.
+    #[error("{0}")]
+    Limit(String),
+    /// Another tenant does not export topics to this one, or does not exist.
+    #[error("`subscriptions[{at}]`: tenant `{source_tenant}` exports nothing to `{tenant}` that covers `{pattern}`")]
+    NotExported {
+        /// Which subscription of the manifest.
+        at: usize,
+        /// Who wants to hear.
+        tenant: Tenant,
+        /// Whose topics.
+        source_tenant: Tenant,
+        /// Which of them.
+        pattern: Pattern,
+    },
+    /// The handler names a secret that its tenant does not have.
+    #[error("`secrets`: tenant `{tenant}` has no secret `{name}`")]
+    NoSecret {
+        /// Who has none.
+        tenant: Tenant,
+        /// Of this name.
+        name: String,
+    },
     /// There is no version to go back to.
     #[error("handler `{0}` has had no other version since this host knows it")]
     NoPrevious(HandlerName),

@@ -1,6 +1,6 @@
 //! From what an author wrote to what the host runs: every name checked, every default filled in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use hostel_api::manifest::{self, Manifest};
@@ -10,7 +10,9 @@ use hostel_event::handler::{Digest, Grants, Handler, Limits};
 use hostel_event::headers::Headers;
 use hostel_event::name::{BucketName, HandlerName, QueueGroup, Tenant, Version};
 use hostel_event::pattern::Pattern;
+use hostel_event::port::Start;
 use hostel_event::subscription::{Order, Place, Quarantine, RetryPolicy, Subscription};
+use hostel_event::time::Timestamp;
 
 use super::Refusal;
 
@@ -26,11 +28,11 @@ pub(super) fn handler(tenant: &Tenant, manifest: &Manifest) -> Result<Handler, R
                 .to_owned(),
         ));
     }
-    let mut patterns = BTreeSet::new();
+    let mut heard = BTreeSet::new();
     let mut subscriptions = Vec::with_capacity(manifest.subscriptions.len());
     for (at, written) in manifest.subscriptions.iter().enumerate() {
         let subscription = subscription(tenant, &name, written, at)?;
-        if !patterns.insert(subscription.pattern.clone()) {
+        if !heard.insert((subscription.source.clone(), subscription.pattern.clone())) {
             let pattern = &subscription.pattern;
             return Err(Refusal::Manifest(format!("`subscriptions[{at}].pattern`: `{pattern}` stands there twice")));
         }
@@ -41,9 +43,12 @@ pub(super) fn handler(tenant: &Tenant, manifest: &Manifest) -> Result<Handler, R
         key_value: buckets_of(&manifest.keyvalue)?,
         http: destinations_of(&manifest.http)?,
         config: manifest.config.0.clone(),
+        secrets: secrets_of(manifest)?,
+        environment: environment_of(manifest)?,
     };
     let limits = limits(&manifest.limits)?;
-    Ok(Handler { tenant: tenant.clone(), name, version, digest, subscriptions, limits, grants })
+    let reuse = manifest.reuse.unwrap_or(NonZeroU32::MIN);
+    Ok(Handler { tenant: tenant.clone(), name, version, digest, subscriptions, reuse, limits, grants })
 }
 
 fn patterns_of(written: &[String]) -> Result<Vec<Pattern>, Refusal> {
@@ -67,6 +72,32 @@ fn destinations_of(written: &[String]) -> Result<Vec<Destination>, Refusal> {
     written.iter().enumerate().map(destination).collect()
 }
 
+/// Each name once, and none that `[config]` has: both are answered by the same call.
+fn secrets_of(manifest: &Manifest) -> Result<BTreeSet<String>, Refusal> {
+    let mut names = BTreeSet::new();
+    for (at, name) in manifest.secrets.iter().enumerate() {
+        if manifest.config.0.contains_key(name) {
+            return Err(Refusal::Manifest(format!("`secrets[{at}]`: `{name}` is a key of `[config]` as well")));
+        }
+        if !names.insert(name.clone()) {
+            return Err(Refusal::Manifest(format!("`secrets[{at}]`: `{name}` stands there twice")));
+        }
+    }
+    Ok(names)
+}
+
+fn environment_of(manifest: &Manifest) -> Result<BTreeMap<String, String>, Refusal> {
+    for (name, value) in &manifest.environment.0 {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Refusal::Manifest(format!(
+                "`environment.{}`: a variable has a name without `=`, and neither it nor its value has a zero byte",
+                name.escape_debug()
+            )));
+        }
+    }
+    Ok(manifest.environment.0.clone())
+}
+
 fn subscription(
     tenant: &Tenant,
     name: &HandlerName,
@@ -76,7 +107,11 @@ fn subscription(
     let place = |key: &str| format!("subscriptions[{at}].{key}");
     let pattern = Pattern::new(&written.pattern).map_err(|error| Refusal::name(&place("pattern"), &error))?;
     let queue = written.queue.as_deref().map(QueueGroup::new).transpose();
-    let standard = Subscription::new(tenant, name, pattern);
+    let source = written.from.as_deref().map(Tenant::new).transpose();
+    let standard = match source.map_err(|error| Refusal::name(&place("from"), &error))? {
+        Some(source) if source != *tenant => Subscription::imported(tenant, name, &source, pattern),
+        _ => Subscription::new(tenant, name, pattern),
+    };
     let count = |written: Option<NonZeroU32>, default| {
         written.map_or(default, |number| usize::try_from(number.get()).unwrap_or(usize::MAX))
     };
@@ -93,6 +128,7 @@ fn subscription(
         retry,
         order: order(written.order_by.as_deref(), &place("order_by"))?,
         quarantine: quarantine(&written.quarantine, standard.quarantine, &place("quarantine"))?,
+        start: start(written.start.as_deref(), &place("start"))?,
         ..standard
     })
 }
@@ -107,6 +143,41 @@ fn order(written: Option<&str>, place: &str) -> Result<Order, Refusal> {
         .append(name, "")
         .map(|()| Order::Header(name.into()))
         .map_err(|error| Refusal::Manifest(format!("`{place}`: {error}")))
+}
+
+fn start(written: Option<&str>, place: &str) -> Result<Start, Refusal> {
+    match written {
+        None | Some("latest") => Ok(Start::Latest),
+        Some("earliest") => Ok(Start::Earliest),
+        Some(text) => match hostel_api::time::point(text) {
+            Some(millis) => Ok(Start::Time(Timestamp::from_millis(millis))),
+            None => Err(Refusal::Manifest(format!(
+                "`{place}`: `{text}` is neither `earliest`, `latest` nor a time such as `2026-01-31T12:00:00Z`"
+            ))),
+        },
+    }
+}
+
+/// Refuses subscriptions that begin where they cannot: with what nobody kept, or at a time that has not come.
+pub(super) fn check_starts(handler: &Handler, keeps: bool, now: Timestamp) -> Result<(), Refusal> {
+    for (at, subscription) in handler.subscriptions.iter().enumerate() {
+        match subscription.start {
+            Start::Latest => {}
+            Start::Time(time) if time > now => {
+                return Err(Refusal::Manifest(format!(
+                    "`subscriptions[{at}].start` lies in the future; leave it out for what is published from now on"
+                )));
+            }
+            _ if !keeps => {
+                return Err(Refusal::NothingKept(format!(
+                    "`subscriptions[{at}].start`: this host runs with the memory broker, which keeps no events that are \
+                     settled"
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn quarantine(written: &manifest::Quarantine, standard: Quarantine, place: &str) -> Result<Quarantine, Refusal> {
@@ -127,14 +198,32 @@ fn limits(written: &manifest::Limits) -> Result<Limits, Refusal> {
     let size = |written: Option<ByteSize>, default| {
         written.map_or(default, |size| usize::try_from(size.0).unwrap_or(usize::MAX))
     };
+    let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let limits = Limits {
         memory: size(written.memory, standard.memory),
         deadline: written.deadline.map_or(standard.deadline, |span| span.0),
-        log_lines: written.log_lines.map_or(standard.log_lines, |lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+        cpu_time: written.cpu_time.map(|span| span.0),
+        log_lines: written.log_lines.map_or(standard.log_lines, number),
         log_bytes: size(written.log_bytes, standard.log_bytes),
+        published_events: written.published_events.map_or(standard.published_events, number),
+        published_bytes: size(written.published_bytes, standard.published_bytes),
     };
+    for (key, asked, most) in [
+        ("published_events", limits.published_events, Limits::PUBLISHED_EVENTS),
+        ("published_bytes", limits.published_bytes, Limits::PUBLISHED_BYTES),
+    ] {
+        if asked > most {
+            let text = format!("`limits.{key}`: {asked} is more than {most}, as many as one acknowledgement carries");
+            return Err(Refusal::Manifest(text));
+        }
+    }
     if limits.deadline.is_zero() {
         return Err(Refusal::Manifest("`limits.deadline` must be longer than nothing".to_owned()));
+    }
+    if limits.cpu_time.is_some_and(|time| time.is_zero()) {
+        return Err(Refusal::Manifest(
+            "`limits.cpu_time` must be longer than nothing; leave it out for no limit".to_owned(),
+        ));
     }
     Ok(limits)
 }
@@ -158,7 +247,7 @@ mod tests {
         let handler = read("name = 'hello'\nsubscriptions = [{ pattern = 'orders.*' }]").unwrap();
         assert_eq!(handler.version.as_str(), "0.0.0");
         assert_eq!(handler.limits, Limits::default());
-        assert_eq!(handler.grants, Grants::default());
+        assert_eq!((handler.grants, handler.reuse.get()), (Grants::default(), 1));
         let pattern = Pattern::new("orders.*").unwrap();
         assert_eq!(handler.subscriptions, [Subscription::new(&handler.tenant, &handler.name, pattern)]);
     }
@@ -167,14 +256,26 @@ mod tests {
     fn what_is_written_is_taken() {
         let handler = read(
             "name = 'hello'\nversion = '1.2'\npublish = ['a.>']\nkeyvalue = ['totals']\nconfig = { key = 'value' }\n\
-             limits = { memory = '1MiB', deadline = '250ms', log_lines = 3, log_bytes = '1KiB' }\n\
+             reuse = 50\n\
+             limits = { memory = '1MiB', deadline = '250ms', cpu_time = '20ms', log_lines = 3, log_bytes = '1KiB', \
+                        published_events = 4, published_bytes = '2KiB' }\n\
+             secrets = ['KEY']\nenvironment = { TZ = 'UTC' }\n\
              [[subscriptions]]\npattern = 'a'\nqueue = 'q'\nconcurrency = 2\nwindow = 3\n\
              retry = { attempts = 1, backoff = '1ms', backoff_limit = '2ms' }\norder_by = 'header:X-Key'\n\
              quarantine = { faults = 3, window = '5s' }",
         )
         .unwrap();
-        let expected = Limits { memory: 1 << 20, deadline: Duration::from_millis(250), log_lines: 3, log_bytes: 1024 };
-        assert_eq!(handler.limits, expected);
+        let expected = Limits {
+            memory: 1 << 20,
+            deadline: Duration::from_millis(250),
+            cpu_time: Some(Duration::from_millis(20)),
+            log_lines: 3,
+            log_bytes: 1024,
+            published_events: 4,
+            published_bytes: 2048,
+        };
+        assert_eq!((handler.grants.secrets.len(), handler.grants.environment["TZ"].as_str()), (1, "UTC"));
+        assert_eq!((handler.limits, handler.reuse.get()), (expected, 50));
         assert_eq!(handler.grants.config["key"], "value");
         assert_eq!(handler.grants.key_value, [BucketName::new("totals").unwrap()]);
         let subscription = &handler.subscriptions[0];
@@ -184,6 +285,23 @@ mod tests {
         assert_eq!(subscription.retry.backoff_limit, Duration::from_millis(2));
         assert_eq!(subscription.order, Order::Header("X-Key".into()));
         assert_eq!(subscription.quarantine, Quarantine { faults: 3, window: Duration::from_secs(5) });
+    }
+
+    #[test]
+    fn a_subscription_begins_where_it_can() {
+        let check = |start: &str, keeps: bool, expected: Result<(), &str>| {
+            let handler = read(&format!("name = 'hello'\nsubscriptions = [{{ pattern = 'a', start = '{start}' }}]"));
+            let found = check_starts(&handler.unwrap(), keeps, Timestamp::from_millis(1_700_000_000_000));
+            assert_eq!(found.map_err(|refusal| refusal.to_string()), expected.map_err(str::to_owned), "{start}");
+        };
+        check("latest", false, Ok(()));
+        check("earliest", true, Ok(()));
+        check("2023-11-14T22:13:20Z", true, Ok(()));
+        let future = "`subscriptions[0].start` lies in the future; leave it out for what is published from now on";
+        check("2023-11-14T22:13:20.001Z", true, Err(future));
+        let memory = "`subscriptions[0].start`: this host runs with the memory broker, which keeps no events that are \
+                      settled";
+        check("earliest", false, Err(memory));
     }
 
     #[test]
@@ -227,6 +345,10 @@ mod tests {
             "`subscriptions[0].order_by`: a header's name is empty",
         );
         check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a', start = '1h' }]",
+            "`subscriptions[0].start`: `1h` is neither `earliest`, `latest` nor a time such as `2026-01-31T12:00:00Z`",
+        );
+        check(
             "name = 'hello'\nsubscriptions = [{ pattern = 'a', quarantine = { window = '0s' } }]",
             "`subscriptions[0].quarantine.window` must be longer than nothing; `faults = 0` is never",
         );
@@ -237,6 +359,26 @@ mod tests {
         check(
             "name = 'hello'\nsubscriptions = [{ pattern = 'a' }]\nlimits = { deadline = '0s' }",
             "`limits.deadline` must be longer than nothing",
+        );
+        check(
+            "name = 'hello'\nsecrets = ['a', 'a']\nsubscriptions = [{ pattern = 'a' }]",
+            "`secrets[1]`: `a` stands there twice",
+        );
+        check(
+            "name = 'hello'\nsecrets = ['a']\nconfig = { a = 'x' }\nsubscriptions = [{ pattern = 'a' }]",
+            "`secrets[0]`: `a` is a key of `[config]` as well",
+        );
+        check(
+            "name = 'hello'\nenvironment = { 'a=b' = 'x' }\nsubscriptions = [{ pattern = 'a' }]",
+            "`environment.a=b`: a variable has a name without `=`, and neither it nor its value has a zero byte",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a' }]\nlimits = { published_events = 1001 }",
+            "`limits.published_events`: 1001 is more than 1000, as many as one acknowledgement carries",
+        );
+        check(
+            "name = 'hello'\nsubscriptions = [{ pattern = 'a' }]\nlimits = { cpu_time = '0s' }",
+            "`limits.cpu_time` must be longer than nothing; leave it out for no limit",
         );
     }
 }

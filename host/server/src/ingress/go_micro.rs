@@ -20,8 +20,8 @@ use hostel_event::port::{Publication, PublishError};
 use super::Ingress;
 use crate::answer::Failure;
 use crate::body::{self, Bounds};
+use crate::config::UnknownId;
 use crate::listener::HangUp;
-use crate::network::UnknownNode;
 use crate::telemetry;
 
 /// What a message takes on the wire beyond its own bytes: base64 adds a third to the body, JSON's escapes up to five
@@ -62,14 +62,18 @@ impl Ingress {
     }
 
     async fn take(&self, inbound: Inbound, peer: SocketAddr) -> Result<Response<Body>, HangUp> {
-        let Inbound { node_id, topic, message, .. } = inbound;
+        let Inbound { node_id, topic, mut message, .. } = inbound;
         let addressed = topic.ok().and_then(|topic| Some((self.network.resolve(&node_id, &topic)?, topic)));
         let Some((addressed, topic)) = addressed else { return Ok(self.unknown(&node_id, peer)) };
         // The id is needed before the event exists, so that nothing of what happens to it is missed.
         let id = match message.headers.get(ID_HEADER).map(EventId::new) {
             Some(Ok(id)) => id,
             // One that Hostel did not write is no reason to lose the message.
-            Some(Err(_)) | None => self.ids.event(),
+            Some(Err(_)) => {
+                message.headers.remove(ID_HEADER);
+                self.ids.event()
+            }
+            None => self.ids.event(),
         };
         let waiter = self
             .settings
@@ -97,7 +101,7 @@ impl Ingress {
     fn unknown(&self, node_id: &str, peer: SocketAddr) -> Response<Body> {
         self.network.unknown_node(node_id, peer);
         let mut response = Response::default();
-        if self.settings.unknown_node == UnknownNode::Refuse {
+        if self.settings.unknown_id == UnknownId::Refuse {
             *response.status_mut() = StatusCode::NOT_FOUND;
         }
         response

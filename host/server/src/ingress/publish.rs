@@ -15,10 +15,11 @@ use hostel_event::headers::{HeaderError, Headers};
 use hostel_event::id::EventId;
 use hostel_event::message::{DELIVER_AT_HEADER, ID_HEADER, Message};
 use hostel_event::port::{Publication, Receipt};
-use hostel_event::subscription::Audience;
+use hostel_event::subscription::{Audience, SubscriptionId};
 use hostel_event::topic::Topic;
 
 use super::Ingress;
+use super::cloud_events::{self, Form};
 use crate::answer::{self, Failure};
 use crate::body::{self, Bounds};
 use crate::observe::waiters::Progress;
@@ -56,29 +57,40 @@ impl Ingress {
                 let text = format!("`wait=settled` does not wait for an event with a `{DELIVER_AT_HEADER}` header");
                 return Err(Failure::new(Code::MalformedQuery, text));
             }
-            Ok((topic, parameters, headers))
+            let form = Form::of(&headers)?;
+            form.check(&headers, parameters.wait.is_some())?;
+            Ok((topic, parameters, headers, form))
         };
-        let (topic, parameters, headers) = checked().map_err(Failure::closing)?;
-        let (limit, time) = (self.settings.body_limit, self.settings.body_timeout);
+        let (topic, parameters, headers, form) = checked().map_err(Failure::closing)?;
+        let (limit, time) = (form.limit(self.settings.body_limit), self.settings.body_timeout);
         let too_large = || {
             let text = format!("the body has more than {limit} bytes, the host's `ingress.message_limit`");
             Failure::new(Code::BodyTooLarge, text)
         };
         let body = body::read(request.into_body(), Bounds { bytes: limit, time }, too_large).await?;
         let message = Message { headers, body };
+        if form == Form::Batch {
+            return self.publish_batch(&topic, &message).await;
+        }
+        let (message, id) = cloud_events::single(form, message)?;
         match parameters.wait {
             None => {
-                let receipt = self.keep(topic.clone(), None, message).await?;
+                let receipt = self.keep(topic.clone(), id, message).await?;
                 Ok(answer::json(StatusCode::ACCEPTED, &published(&topic, &receipt)))
             }
             Some(Wait::Settled) => {
                 let patience = parameters.timeout.map_or(PATIENCE, |span| span.0).min(self.settings.wait_limit);
-                self.publish_and_wait(topic, message, patience).await
+                self.publish_and_wait(topic, (id, message), patience).await
             }
         }
     }
 
-    async fn keep(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
+    /// Publishes. The id is one that the publisher gave in another way than by a `Hostel-Id` header.
+    pub(super) async fn keep(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
+        self.hand_in(topic, None, with_id(message, id)?).await
+    }
+
+    async fn hand_in(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
         Ok(self
             .publish
             .publish(Publication { tenant: self.tenant.clone(), topic, id, audience: Audience::Everyone, message })
@@ -88,17 +100,21 @@ impl Ingress {
     async fn publish_and_wait(
         &self,
         topic: Topic,
-        message: Message,
+        (id, message): (Option<EventId>, Message),
         patience: Duration,
     ) -> Result<Response<Body>, Failure> {
         // The id is needed before the event exists, so that nothing of what happens to it is missed.
+        let message = with_id(message, id)?;
         let id = match message.headers.get(ID_HEADER) {
             Some(given) => EventId::new(given).map_err(hostel_event::port::PublishError::from)?,
             None => self.ids.event(),
         };
         let waiter = self.watchers.waiters.expect(self.tenant.clone(), id.clone());
-        let receipt = self.keep(topic.clone(), Some(id.clone()), message).await?;
-        let progress = waiter.wait(&receipt.subscriptions, patience).await;
+        let receipt = self.hand_in(topic.clone(), Some(id.clone()), message).await?;
+        // How another tenant that imports the topic fares with it is its own.
+        let own = |id: &SubscriptionId| id.tenant() == self.tenant.as_str();
+        let subscriptions: Vec<SubscriptionId> = receipt.subscriptions.into_iter().filter(own).collect();
+        let progress = waiter.wait(&subscriptions, patience).await;
         let settlement = |(subscription, progress): &(_, Progress)| view::settlement(&id, subscription, progress);
         let answer = SettledView {
             id: id.to_string(),
@@ -110,7 +126,16 @@ impl Ingress {
     }
 }
 
-fn published(topic: &Topic, receipt: &Receipt) -> PublishedView {
+/// The message with the id that its publisher gave it, as a header: by that the host knows that it may come again.
+fn with_id(mut message: Message, id: Option<EventId>) -> Result<Message, Failure> {
+    if let Some(id) = id {
+        message.headers.remove(ID_HEADER);
+        message.headers.append(ID_HEADER, id.as_str()).map_err(|error| malformed(&error))?;
+    }
+    Ok(message)
+}
+
+pub(super) fn published(topic: &Topic, receipt: &Receipt) -> PublishedView {
     PublishedView {
         id: receipt.id.to_string(),
         topic: topic.to_string(),

@@ -22,7 +22,6 @@ const BEHIND: usize = 1024;
 /// A line with where it came from. Of the event it has the id only: a line must not keep a body in memory.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) tenant: Tenant,
     pub(crate) event: EventId,
     pub(crate) subscription: SubscriptionId,
     pub(crate) attempt: u32,
@@ -30,9 +29,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether it is one that a reader asked for.
+    /// Whether it is one that a reader asked for. Lines are those of who runs the handler, whoever published the event.
     pub(crate) fn is_of(&self, tenant: &Tenant, handler: Option<&HandlerName>) -> bool {
-        self.tenant == *tenant && handler.is_none_or(|handler| self.subscription.handler() == handler.as_str())
+        self.subscription.tenant() == tenant.as_str()
+            && handler.is_none_or(|handler| self.subscription.handler() == handler.as_str())
     }
 
     fn bytes(&self) -> usize {
@@ -68,7 +68,6 @@ impl LogBook {
         }
         let entry = |line: &LogLine| {
             Arc::new(Entry {
-                tenant: event.tenant.clone(),
                 event: event.id.clone(),
                 subscription: subscription.clone(),
                 attempt: attempt.number,
@@ -92,6 +91,12 @@ impl LogBook {
             let Some(oldest) = pages.entries.pop_front() else { break };
             pages.bytes -= oldest.bytes();
         }
+    }
+
+    /// How many lines there are, and bytes of them.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let pages = self.pages.lock();
+        (pages.entries.len(), pages.bytes)
     }
 
     /// The newest `limit` lines that a reader asked for, oldest first, and a stream of those that come after them.
@@ -126,10 +131,11 @@ mod tests {
 
     fn write_cut(book: &LogBook, tenant: &str, handler: &str, (texts, cut): (&[&str], u64)) {
         let (tenant, handler) = (Tenant::new(tenant).unwrap(), HandlerName::new(handler).unwrap());
-        let subscription = SubscriptionId::new(&tenant, &handler, &Pattern::new("a").unwrap());
+        let source = Tenant::new("source").unwrap();
+        let subscription = SubscriptionId::imported(&tenant, &handler, &source, &Pattern::new("a").unwrap());
         let event = Event {
             id: EventId::new("1").unwrap(),
-            tenant,
+            tenant: source,
             topic: Topic::new("a").unwrap(),
             published_at: Timestamp::default(),
             expires_at: None,

@@ -1,6 +1,7 @@
 //! Bounds: windows, bytes, and what retention may drop.
 
 use super::*;
+use crate::conformance::imported;
 
 fn big(id: &str, bytes: usize) -> Arc<Event> {
     let message = hostel_event::message::Message { body: vec![7; bytes].into(), ..Default::default() };
@@ -79,11 +80,20 @@ fn kept(host: &Host) -> usize {
 
 #[tokio::test]
 async fn retention_waits_for_what_is_unsettled() {
+    retention_waits(subscription("a", "a")).await;
+}
+
+#[tokio::test]
+async fn retention_waits_for_an_importer_too() {
+    retention_waits(imported("a", "a")).await;
+}
+
+async fn retention_waits(for_whom: Subscription) {
     let mut world = World::new();
     world.settings.policy.retention.events = Some(0);
     world.settings.policy.sync = Sync::Never;
     let host = world.start().await;
-    let sink = host.subscribe(subscription("a", "a")).await;
+    let sink = host.subscribe(for_whom).await;
     let silent = host.subscribe(subscription("b", "other")).await;
     publish_many(&host, 0, 3000).await;
     let mut deliveries = take(&sink, 3000).await;
@@ -114,5 +124,25 @@ async fn retention_drops_what_is_unsettled_where_the_operator_said_so() {
     until("the others were counted", async || host.broker.counts().gone == 4).await;
     until("all is settled", async || host.broker.unsettled(&subscription("a", "a").id) == Some(0)).await;
     assert!(sink.take().is_empty());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_stored_is_counted_by_tenant_until_retention_drops_it() {
+    let mut world = World::new();
+    world.settings.policy.retention.events = Some(0);
+    let host = world.start().await;
+    let sink = host.subscribe(subscription("a", "a")).await;
+    let (acme, other) = (subscription("a", "a").tenant, Tenant::new("other").unwrap());
+    for id in ["1", "2"] {
+        host.broker.publish(big(id, 500).into()).await.unwrap();
+    }
+    let stored = host.broker.stored(&acme).unwrap();
+    assert!((1000..2000).contains(&stored), "{stored}");
+    assert_eq!(host.broker.stored(&other), Some(0));
+    for delivery in take(&sink, 2).await {
+        ack(delivery).await;
+    }
+    until("what is settled was dropped", async || host.broker.stored(&acme) == Some(0)).await;
     host.stop().await;
 }

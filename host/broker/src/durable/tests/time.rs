@@ -1,5 +1,7 @@
 //! Retries, delays, expiry and the window in which an id is known, across restarts.
 
+use hostel_event::id::EventId;
+
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -139,6 +141,8 @@ async fn what_has_expired_is_settled_and_counted_instead_of_delivered() {
     ack(third).await;
     host.broker.publish(expiring("4", 0).into()).await.unwrap();
     until("both were counted", async || host.broker.counts().expired == 2).await;
+    until("both were told", async || sink.expired().len() == 2).await;
+    assert_eq!(sink.expired().iter().map(EventId::as_str).collect::<Vec<_>>(), ["2", "4"]);
     until("both were settled", async || host.broker.unsettled(&subscription("a", "a").id) == Some(0)).await;
     host.stop().await;
     assert_eq!(world.start().await.broker.orphans()[0].unsettled, 0);

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Endpoint;
 use super::tls::Tls;
+use crate::chain::chain;
 
 /// The most bytes of an answer's head, and the most headers in it. Arbitrary; go-micro's has two.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -174,15 +175,4 @@ impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Owned {
             let _ = cancel.run_until_cancelled(future).await;
         });
     }
-}
-
-/// An error and what it came from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

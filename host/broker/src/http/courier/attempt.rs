@@ -38,7 +38,7 @@ pub(super) fn attempt(job: &Job, began: Timestamp, wall: Duration, result: &Resu
         Err(error) => Outcome::Retry { reason: format!("node `{}`: {error}", job.target.id), after: None },
     };
     let number = u32::try_from(job.parcel.delivery.history.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let report = Report { outcome, log: Log::default(), usage: Usage { wall, peak_memory: 0 } };
+    let report = Report { outcome, log: Log::default(), usage: Usage { wall, ..Usage::default() } };
     Attempt { number, began, version: version(&job.target.id), report }
 }
 

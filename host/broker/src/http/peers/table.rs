@@ -86,6 +86,8 @@ struct Route {
     local: bool,
     /// It has got a successor's node that its courier does not know yet.
     handed_on: bool,
+    /// It is from before a restart, and no node of it has been seen since.
+    recalled: bool,
     /// Since when it is without nodes.
     empty: Option<Moment>,
     /// It goes, for this reason.
@@ -171,6 +173,24 @@ impl Table {
         self.miss(now, generation);
     }
 
+    /// Takes on remote subscriptions for which the broker has kept events since before a restart. They go on collecting
+    /// them, without nodes, as those do whose nodes went while the host ran; how long that may last is counted from the
+    /// first reading.
+    pub(super) fn recall(&mut self, absent: &[Arc<Subscription>]) {
+        let of_us = |one: &&Arc<Subscription>| one.tenant == self.tenant && one.place != Place::Local;
+        let absent: Vec<_> = absent.iter().filter(of_us).collect();
+        for Subscription { id, pattern, queue, .. } in absent.into_iter().map(|one| &**one) {
+            let Some(topic) = pattern.as_topic() else { continue };
+            if let Some(queue) = queue {
+                self.groups.insert((topic.clone(), queue.clone()), id.clone());
+            }
+            let local = has_member(&self.local, &topic, queue.as_ref());
+            let route = Route { local, recalled: true, ..Route::new(topic, queue.clone()) };
+            self.routes.insert(id.clone(), route);
+            self.dirty.insert(id.clone());
+        }
+    }
+
     /// A registry told that nodes came or changed.
     pub(super) fn hear(
         &mut self,
@@ -206,8 +226,13 @@ impl Table {
     pub(super) fn expire(&mut self, now: Moment) {
         self.superseded.retain(|_, until| *until > now);
         for (id, route) in &mut self.routes {
-            if route.empty.is_some_and(|since| now.since(since) >= self.rules.retention) {
-                route.ending = Some(End::Retention);
+            let (patience, why) = match route.queue {
+                Some(_) => (self.rules.retention, End::Retention),
+                // One from before a restart: others end as soon as they are without.
+                None => (self.rules.gone_after, End::Gone),
+            };
+            if route.empty.is_some_and(|since| now.since(since) >= patience) {
+                route.ending = Some(why);
                 self.dirty.insert(id.clone());
             }
         }
@@ -215,8 +240,9 @@ impl Table {
 
     /// The subscriptions of this host, of which those in queue groups matter.
     pub(super) fn set_local(&mut self, local: Vec<Arc<Subscription>>) {
-        let of_us =
-            |one: &Arc<Subscription>| one.tenant == self.tenant && one.place == Place::Local && one.queue.is_some();
+        let of_us = |one: &Arc<Subscription>| {
+            one.tenant == self.tenant && !one.is_imported() && one.place == Place::Local && one.queue.is_some()
+        };
         self.local = local.into_iter().filter(of_us).collect();
         for (id, route) in &mut self.routes {
             let is_local = has_member(&self.local, &route.topic, route.queue.as_ref());
@@ -347,6 +373,7 @@ impl Table {
         if let Some(place) = self.routes.get_mut(&route) {
             place.nodes.push(Arc::clone(&id));
             place.empty = None;
+            place.recalled = false;
             place.broken = false;
             place.ending = None;
         }
@@ -388,11 +415,13 @@ impl Table {
         let mut id = SubscriptionId::remote(&self.tenant, &label, &pattern);
         let mut number = 2_usize;
         // A node that lost its place to a successor and is back, or two ids that differ in odd characters only.
-        while self.routes.contains_key(&id) {
+        while self.routes.get(&id).is_some_and(|route| !route.is_vacant()) {
             id = SubscriptionId::remote(&self.tenant, &format!("{label}~{number}"), &pattern);
             number += 1;
         }
-        self.routes.insert(id.clone(), self.route(sighting));
+        if !self.routes.contains_key(&id) {
+            self.routes.insert(id.clone(), self.route(sighting));
+        }
         id
     }
 
@@ -413,17 +442,8 @@ impl Table {
     }
 
     fn route(&self, sighting: &Sighting<'_>) -> Route {
-        Route {
-            topic: sighting.topic.clone(),
-            queue: sighting.queue.clone(),
-            nodes: Vec::new(),
-            begun: false,
-            broken: false,
-            local: has_member(&self.local, &sighting.topic, sighting.queue.as_ref()),
-            handed_on: false,
-            empty: None,
-            ending: None,
-        }
+        let local = has_member(&self.local, &sighting.topic, sighting.queue.as_ref());
+        Route { local, ..Route::new(sighting.topic.clone(), sighting.queue.clone()) }
     }
 
     /// Notes where a broadcast node's route is to be looked for.
@@ -459,6 +479,9 @@ impl Table {
         for id in gone {
             self.leave(now, &id);
         }
+        for route in self.routes.values_mut().filter(|route| route.is_vacant()) {
+            route.empty.get_or_insert(now);
+        }
     }
 
     fn leave(&mut self, now: Moment, id: &str) {
@@ -477,6 +500,27 @@ impl Table {
 }
 
 impl Route {
+    /// One without nodes that has not begun.
+    const fn new(topic: Topic, queue: Option<QueueGroup>) -> Self {
+        Self {
+            topic,
+            queue,
+            nodes: Vec::new(),
+            begun: false,
+            broken: false,
+            local: false,
+            handed_on: false,
+            recalled: false,
+            empty: None,
+            ending: None,
+        }
+    }
+
+    /// Whether it waits for the node that it had before a restart.
+    fn is_vacant(&self) -> bool {
+        self.recalled && self.nodes.is_empty()
+    }
+
     /// Whether it should be subscribed.
     fn is_wanted(&self) -> bool {
         if self.ending.is_some() {
@@ -484,7 +528,7 @@ impl Route {
         }
         if self.nodes.is_empty() {
             // Nobody is there: the group's events are kept unless others of the group are here.
-            return self.begun && !self.local;
+            return (self.begun || self.recalled) && !self.local;
         }
         !(self.broken && self.local)
     }

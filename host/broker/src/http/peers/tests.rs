@@ -1,6 +1,7 @@
 //! Peers over real connections on the loopback.
 
 mod hostile;
+mod restart;
 pub(crate) mod support;
 
 use hostel_event::delivery::Settlement;

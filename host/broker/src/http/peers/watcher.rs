@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use hostel_event::name::QueueGroup;
 use hostel_event::pattern::Pattern;
-use hostel_event::port::{Change as Told, ChangeKind, RegistryError, Sink, Watch};
+use hostel_event::port::{Change as Told, ChangeKind, RegistryError, Sink, Start, SubscribeError, Watch};
 use hostel_event::subscription::{Order, Place, Quarantine, Subscription, SubscriptionId};
 use hostel_event::topic::Topic;
 
@@ -46,6 +46,8 @@ pub(super) async fn watch(shared: Arc<Shared>) {
 
 impl Watcher {
     async fn run(&mut self) {
+        // What is from before a restart collects events from the first moment on.
+        self.act().await;
         loop {
             self.read().await;
             self.act().await;
@@ -160,9 +162,12 @@ impl Watcher {
             match change {
                 Change::End { id, why } => {
                     let entry = self.shared.couriers.lock().remove(&id);
-                    if let Some(mut entry) = entry {
-                        self.shared.end(&mut entry, why).await;
-                        ended.insert(id, entry);
+                    match entry {
+                        Some(mut entry) => {
+                            self.shared.end(&mut entry, why).await;
+                            ended.insert(id, entry);
+                        }
+                        None => self.shared.end_absent(&id, why).await,
                     }
                 }
                 Change::Set { id, topic, queue, targets, begun } => {
@@ -221,6 +226,7 @@ impl Shared {
         Arc::new(Subscription {
             id: id.clone(),
             tenant: self.settings.tenant.clone(),
+            source: self.settings.tenant.clone(),
             pattern: Pattern::from(topic),
             place: Place::Remote { nodes },
             queue: queue.cloned(),
@@ -229,6 +235,7 @@ impl Shared {
             retry: courier.retry,
             order: Order::None,
             quarantine: Quarantine::OFF,
+            start: Start::Latest,
         })
     }
 
@@ -266,6 +273,15 @@ impl Shared {
             entry.courier.probe();
         }
         self.couriers.lock().insert(id, entry);
+    }
+
+    /// Ends what never began here, and of which the broker may have kept events since before a restart.
+    async fn end_absent(&self, id: &SubscriptionId, why: End) {
+        match self.parts.broker.unsubscribe(id).await {
+            Ok(left) => telemetry::ended(id, why, left.discarded, left.handed_over),
+            Err(SubscribeError::Unknown(_)) => {}
+            Err(error) => telemetry::subscribe_failed(id, &error),
+        }
     }
 
     async fn end(&self, entry: &mut Entry, why: End) {

@@ -49,7 +49,7 @@ fn a_key_waits_while_its_first_sleeps_and_no_other_does() {
 
 #[test]
 fn retries_sleep_here_even_if_the_broker_keeps_delays() {
-    let mut plan = Plan::new(Settings { capacity: 10, broker_delays: true, seed: 7 });
+    let mut plan = Plan::new(Settings { capacity: 10, cores: 1, broker_delays: true, seed: 7 });
     plan.open(at(0), Lane(1), rules(10), &mut Vec::new());
     assert_eq!(step(&mut plan, at(0), ordered(1, 1, 7)), [start(1, 1)]);
     let advice = Verdict::Retry { after: Some(Duration::from_millis(50)) };
@@ -99,7 +99,7 @@ fn a_key_does_not_wait_for_ever_for_what_never_comes_again() {
 #[test]
 fn a_closed_lane_forgets_its_lines() {
     let mut plan = busy();
-    let mut forgotten = plan.close(Lane(1));
+    let mut forgotten = plan.close(at(0), Lane(1));
     forgotten.sort();
     assert_eq!(forgotten, [Ticket(2), Ticket(3)]);
     assert_eq!(finish(&mut plan, at(0), 1, RETRY), [settle(1, Decision::Discarded)]);
@@ -127,7 +127,7 @@ struct Model {
 
 impl Model {
     fn new(capacity: usize, concurrency: usize) -> Self {
-        let mut plan = Plan::new(Settings { capacity, broker_delays: true, seed: 7 });
+        let mut plan = Plan::new(Settings { capacity, cores: 1, broker_delays: true, seed: 7 });
         plan.open(at(0), Lane(1), rules(concurrency), &mut Vec::new());
         Self {
             plan,
@@ -191,7 +191,7 @@ impl Model {
 
     fn finish(&mut self, verdict: Verdict) {
         let Some((ticket, _)) = self.running.pop_last() else { return };
-        self.tell(Input::Finished { ticket: Ticket(ticket), verdict });
+        self.tell(Input::Finished { ticket: Ticket(ticket), verdict, used: Used::default() });
     }
 
     fn taken(&mut self) {

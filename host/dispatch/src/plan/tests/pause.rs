@@ -5,7 +5,7 @@ use super::*;
 const RULE: Quarantine = Quarantine { faults: 3, window: Duration::from_secs(10) };
 
 fn guarded() -> Plan {
-    let mut plan = Plan::new(Settings { capacity: 10, broker_delays: false, seed: 7 });
+    let mut plan = Plan::new(Settings { capacity: 10, cores: 1, broker_delays: false, seed: 7 });
     open(&mut plan, &mut Vec::new());
     plan
 }
@@ -55,7 +55,7 @@ fn faults_that_lie_far_apart_or_around_an_ack_pause_nothing() {
 
 #[test]
 fn no_number_of_faults_pauses_a_lane_that_is_not_to_be_paused() {
-    let mut plan = Plan::new(Settings { capacity: 10, broker_delays: false, seed: 7 });
+    let mut plan = Plan::new(Settings { capacity: 10, cores: 1, broker_delays: false, seed: 7 });
     let retry = RetryPolicy { attempts: u32::MAX, backoff: Duration::ZERO, ..POLICY };
     plan.open(at(0), Lane(1), Rules { retry, ..rules(1) }, &mut Vec::new());
     arrive(&mut plan, 1, 1);
@@ -74,7 +74,7 @@ fn another_version_ends_a_quarantine_and_no_operators_pause() {
     assert_eq!(outputs, [start(1, 4)]);
     assert_eq!(plan.paused(Lane(1)), None);
 
-    step(&mut plan, at(0), Input::Pause { lane: Lane(1) });
+    step(&mut plan, at(0), Input::Pause { lane: Lane(1), by: PausedBy::Operator });
     finish(&mut plan, at(0), 1, Verdict::Ack);
     arrive(&mut plan, 1, 2);
     let mut outputs = Vec::new();
@@ -100,7 +100,7 @@ fn faults_of_the_version_before_do_not_count() {
 fn an_operators_pause_lets_finish_what_runs_and_holds_what_comes() {
     let mut plan = plan(10, &[(1, 2), (2, 1)]);
     (1..=3).for_each(|ticket| drop(arrive(&mut plan, 1, ticket)));
-    assert_eq!(step(&mut plan, at(0), Input::Pause { lane: Lane(1) }), []);
+    assert_eq!(step(&mut plan, at(0), Input::Pause { lane: Lane(1), by: PausedBy::Operator }), []);
     assert_eq!(finish(&mut plan, at(0), 1, Verdict::Ack), [settle(1, Decision::Ack)]);
     assert_eq!(arrive(&mut plan, 1, 4), []);
     assert_eq!(arrive(&mut plan, 2, 20), [start(20, 1)], "others go on");

@@ -91,7 +91,9 @@ fn below_the_reserve_only_what_is_there_goes_on() {
     settle(1).unwrap();
     disk.set(Fault::Free(499));
     assert_eq!(settle(2), Err(CommitError::Full { free: 499, wanted: 500 }));
+    assert!(log.health().is_full);
     disk.set(Fault::None);
+    assert!(!log.health().is_full, "seen without a commit");
     send(&log, b"x").unwrap();
     settle(2).unwrap();
 }

@@ -262,3 +262,45 @@ fn what_could_not_begin_is_tried_again() {
     table.try_again();
     assert_eq!(short(&mut table), ["acme/@node.jobs-1:jobs = jobs-1@h:1"]);
 }
+
+/// As a durable broker shows it that was started again.
+fn remote(label: &str, queue: Option<&str>) -> Arc<Subscription> {
+    let (tenant, pattern) = (Tenant::new("acme").unwrap(), Pattern::new("jobs").unwrap());
+    let standard = Subscription::new(&tenant, &HandlerName::new("h").unwrap(), pattern.clone());
+    Arc::new(Subscription {
+        id: SubscriptionId::remote(&tenant, label, &pattern),
+        place: Place::Remote { nodes: 0 },
+        queue: queue.map(|queue| QueueGroup::new(queue).unwrap()),
+        ..standard
+    })
+}
+
+#[test]
+fn what_is_from_before_a_restart_goes_on_without_nodes_until_they_are_seen_or_gone() {
+    let mut table = table(RULES);
+    table.recall(&[remote("queue.q", Some("q")), remote("node.jobs-1", None), remote("node.jobs-2", None)]);
+    table.recall(&[member("q", "other")]);
+    assert_eq!(short(&mut table), ["acme/@node.jobs-1:jobs = ", "acme/@node.jobs-2:jobs = ", "acme/@queue.q:jobs = "]);
+    table.expire(at(100_000));
+    assert!(short(&mut table).is_empty(), "the registry has not been read");
+    let back = broadcast("jobs-1", "h1:1");
+    assert_eq!(read(&mut table, 100_000, std::slice::from_ref(&back)), ["acme/@node.jobs-1:jobs = jobs-1@h1:1"]);
+    assert_eq!(read(&mut table, 100_060, std::slice::from_ref(&back)), ["acme/@node.jobs-2:jobs ends: Gone"]);
+    let member = entry("q", "jobs-3", "h3:1");
+    assert_eq!(read(&mut table, 100_061, &[back.clone(), member]), ["acme/@queue.q:jobs = jobs-3@h3:1"]);
+    // From here on as ever.
+    assert_eq!(read(&mut table, 100_062, std::slice::from_ref(&back)).len(), 0);
+    assert_eq!(read(&mut table, 100_122, std::slice::from_ref(&back)), ["acme/@queue.q:jobs = "]);
+    assert_eq!(read(&mut table, 103_722, &[back]), ["acme/@queue.q:jobs ends: Retention"]);
+}
+
+#[test]
+fn a_queue_group_from_before_a_restart_is_left_to_its_members_here() {
+    let mut table = table(RULES);
+    table.set_local(vec![member("q", "jobs")]);
+    table.recall(&[remote("queue.q", Some("q")), remote("queue.p", Some("p"))]);
+    assert_eq!(short(&mut table), ["acme/@queue.p:jobs = ", "acme/@queue.q:jobs ends: HandOver"]);
+    table.set_local(vec![member("p", "*")]);
+    assert_eq!(short(&mut table), ["acme/@queue.p:jobs ends: HandOver"]);
+    assert_eq!(read(&mut table, 0, &[entry("p", "jobs-1", "h1:1")]), ["acme/@queue.p:jobs = jobs-1@h1:1"]);
+}

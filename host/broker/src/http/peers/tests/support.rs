@@ -279,7 +279,7 @@ pub(crate) struct Witness {
 impl Observe for Witness {
     fn published(&self, _: &Arc<Event>) {}
 
-    fn refused(&self) {}
+    fn refused(&self, _: &Tenant) {}
 
     fn attempted(&self, _: &Arc<Event>, _: &SubscriptionId, attempt: &Attempt) {
         self.attempts.lock().push(attempt.clone());

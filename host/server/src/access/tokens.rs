@@ -1,0 +1,393 @@
+//! The tokens that hold: made, checked, revoked. What is kept of one is in the log, and never the token itself.
+//!
+//! All of them are in memory, so that a revocation counts for the next request, and ends the streams that the token
+//! follows.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use hostel_api::token::TokenRequest;
+use hostel_event::name::Tenant;
+use hostel_event::time::Timestamp;
+
+use super::scope::Scope;
+use super::secret::{self, Drawn, Hash};
+use crate::deploy::Refusal;
+use crate::telemetry;
+use crate::tenants::documents::Documents;
+
+/// The most tokens of a tenant, and of the host itself. Arbitrary: one for each of many services and people.
+const LIMIT: usize = 1000;
+/// The most scopes of a token. Arbitrary.
+const SCOPES: usize = 64;
+/// The most characters of a token's name. Arbitrary: a line.
+const NAME: usize = 100;
+/// The file of the operator's first token, in the data directory.
+const FIRST: &str = "operator-token";
+
+/// What is known of a token.
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Whose it is; none: the host's own.
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    /// Cancelled when it is revoked.
+    pub(crate) revoked: CancellationToken,
+    hash: Hash,
+}
+
+impl Token {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("id", &self.id).field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+/// As it is kept. Keys that a later version adds are passed over.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    name: String,
+    tenant: Option<String>,
+    scopes: Vec<String>,
+    /// The SHA-256 of the token's text.
+    hash: String,
+    /// Milliseconds since 1970.
+    created_at: u64,
+    expires_at: Option<u64>,
+}
+
+/// See the module's page.
+pub(crate) struct Tokens {
+    documents: Documents,
+    table: RwLock<BTreeMap<String, Arc<Token>>>,
+    /// Held for the length of a change.
+    changing: tokio::sync::Mutex<()>,
+    first: PathBuf,
+}
+
+impl Tokens {
+    /// Those that are kept. The operator's first one stands in a file of `data_dir`, or will.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) async fn open(documents: Documents, data_dir: &Path) -> Result<Self, Refusal> {
+        let mut table = BTreeMap::new();
+        for (id, document) in documents.read::<Document>().await? {
+            let token = revived(&id, &document)
+                .ok_or_else(|| Refusal::Internal(format!("what the log keeps of token `{id}` is malformed")))?;
+            table.insert(id, Arc::new(token));
+        }
+        let first = data_dir.join(FIRST);
+        Ok(Self { documents, table: RwLock::new(table), changing: tokio::sync::Mutex::default(), first })
+    }
+
+    /// The token of this text, if it holds. Only the id is looked up; the rest is compared in constant time.
+    pub(crate) fn verify(&self, text: &str, now: Timestamp) -> Option<Arc<Token>> {
+        let token = self.table.read().get(secret::id(text)?).cloned()?;
+        (token.hash.is_of(text) && !token.has_expired(now)).then_some(token)
+    }
+
+    /// Those of a tenant, or of the host itself, the oldest first.
+    pub(crate) fn list(&self, tenant: Option<&Tenant>) -> Vec<Arc<Token>> {
+        let table = self.table.read();
+        let mut tokens: Vec<_> = table.values().filter(|token| token.tenant.as_ref() == tenant).cloned().collect();
+        tokens.sort_by_key(|token| token.created_at);
+        tokens
+    }
+
+    /// Makes a token; also gives its text, which nobody is told again.
+    pub(crate) async fn create(
+        &self,
+        tenant: Option<&Tenant>,
+        request: &TokenRequest,
+        now: Timestamp,
+    ) -> Result<(Arc<Token>, String), Refusal> {
+        let scopes = checked(tenant, request)?;
+        let expires_at = match request.expires_in {
+            Some(span) if span.0.is_zero() => {
+                return Err(Refusal::Manifest("`expires_in` must be longer than nothing".to_owned()));
+            }
+            Some(span) => {
+                let millis = u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+                Some(Timestamp::from_millis(now.as_millis().saturating_add(millis)))
+            }
+            None => None,
+        };
+        let _changing = self.changing.lock().await;
+        if self.list(tenant).len() >= LIMIT {
+            return Err(Refusal::Limit(format!("there are {LIMIT} tokens already, as many as there may be")));
+        }
+        let Drawn { id, text, hash } = secret::drawn(rand::random(), rand::random());
+        let token = Token {
+            id,
+            name: request.name.clone(),
+            tenant: tenant.cloned(),
+            scopes,
+            created_at: now,
+            expires_at,
+            revoked: CancellationToken::new(),
+            hash,
+        };
+        self.keep(token).await.map(|token| (token, text))
+    }
+
+    /// Revokes a token of a tenant, or of the host itself; `None` if there is none of this id.
+    pub(crate) async fn revoke(&self, tenant: Option<&Tenant>, id: &str) -> Result<Option<Arc<Token>>, Refusal> {
+        let _changing = self.changing.lock().await;
+        let found = self.table.read().get(id).filter(|token| token.tenant.as_ref() == tenant).cloned();
+        let Some(token) = found else { return Ok(None) };
+        self.documents.remove(&[id]).await?;
+        self.table.write().remove(id);
+        token.revoked.cancel();
+        self.forget_first(id);
+        Ok(Some(token))
+    }
+
+    /// Revokes all that a tenant has; says how many.
+    pub(crate) async fn revoke_all(&self, tenant: &Tenant) -> Result<usize, Refusal> {
+        let _changing = self.changing.lock().await;
+        let tokens = self.list(Some(tenant));
+        let ids: Vec<&str> = tokens.iter().map(|token| token.id.as_str()).collect();
+        self.documents.remove(&ids).await?;
+        for token in &tokens {
+            self.table.write().remove(&token.id);
+            token.revoked.cancel();
+        }
+        Ok(tokens.len())
+    }
+
+    /// Sees to it that the operator can come in: writes a token to a file if none holds.
+    ///
+    /// A host that keeps nothing takes the token that its file has: whoever has copied it goes on with it.
+    pub(crate) async fn ensure_operator(&self, now: Timestamp) -> Result<(), Refusal> {
+        let _changing = self.changing.lock().await;
+        if self.list(None).iter().any(|token| !token.has_expired(now)) {
+            return Ok(());
+        }
+        let kept = match self.documents.is_durable() {
+            true => None,
+            false => fs::read_to_string(&self.first).ok().and_then(|text| secret::parsed(text.trim())),
+        };
+        let (drawn, is_new) = match kept {
+            Some(drawn) => (drawn, false),
+            None => (secret::drawn(rand::random(), rand::random()), true),
+        };
+        let token = Token {
+            id: drawn.id,
+            name: "first".to_owned(),
+            tenant: None,
+            scopes: vec![Scope::Operator],
+            created_at: now,
+            expires_at: None,
+            revoked: CancellationToken::new(),
+            hash: drawn.hash,
+        };
+        self.keep(token).await?;
+        if is_new {
+            write_private(&self.first, &format!("{}\n", drawn.text)).map_err(|error| {
+                Refusal::Internal(format!("cannot write the operator's token to `{}`: {error}", self.first.display()))
+            })?;
+            telemetry::operator_token(&self.first);
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, token: Token) -> Result<Arc<Token>, Refusal> {
+        let document = Document {
+            name: token.name.clone(),
+            tenant: token.tenant.as_ref().map(ToString::to_string),
+            scopes: token.scopes.iter().map(ToString::to_string).collect(),
+            hash: token.hash.to_hex(),
+            created_at: token.created_at.as_millis(),
+            expires_at: token.expires_at.map(Timestamp::as_millis),
+        };
+        self.documents.put(&token.id, &document).await?;
+        let token = Arc::new(token);
+        self.table.write().insert(token.id.clone(), Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// A file with a token that was revoked would let it in again at a start that has no other.
+    fn forget_first(&self, id: &str) {
+        let is_its = fs::read_to_string(&self.first).is_ok_and(|text| secret::id(text.trim()) == Some(id));
+        if is_its && let Err(error) = fs::remove_file(&self.first) {
+            telemetry::internal_error(&format!("cannot remove `{}`: {error}", self.first.display()));
+        }
+    }
+}
+
+fn checked(tenant: Option<&Tenant>, request: &TokenRequest) -> Result<Vec<Scope>, Refusal> {
+    let wrong = |text: String| Err(Refusal::Manifest(text));
+    if request.name.is_empty() || request.name.chars().count() > NAME || request.name.chars().any(char::is_control) {
+        return wrong(format!("`name` must have 1 to {NAME} characters and none that is a control character"));
+    }
+    if request.scopes.is_empty() || request.scopes.len() > SCOPES {
+        return wrong(format!("`scopes` must have 1 to {SCOPES} entries: a token without one may do nothing"));
+    }
+    let mut scopes = Vec::with_capacity(request.scopes.len());
+    for (at, text) in request.scopes.iter().enumerate() {
+        let scope: Scope = match text.parse() {
+            Ok(scope) => scope,
+            Err(error) => return wrong(format!("`scopes[{at}]`: {error}")),
+        };
+        match (tenant.is_some(), scope == Scope::Operator) {
+            (true, true) => return wrong(format!("`scopes[{at}]`: a tenant's token cannot have `operator`")),
+            (false, false) => {
+                return wrong(format!(
+                    "`scopes[{at}]`: a token of the host itself has the scope `operator` and no other"
+                ));
+            }
+            _ => scopes.push(scope),
+        }
+    }
+    Ok(scopes)
+}
+
+fn revived(id: &str, document: &Document) -> Option<Token> {
+    Some(Token {
+        id: id.to_owned(),
+        name: document.name.clone(),
+        tenant: document.tenant.as_deref().map(Tenant::new).transpose().ok()?,
+        scopes: document.scopes.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?,
+        created_at: Timestamp::from_millis(document.created_at),
+        expires_at: document.expires_at.map(Timestamp::from_millis),
+        revoked: CancellationToken::new(),
+        hash: Hash::from_hex(&document.hash)?,
+    })
+}
+
+/// A file that nobody else can read, not even for a moment.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    // One of another mode would keep it.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use hostel_api::unit::Span;
+    use hostel_log::log::Log;
+    use hostel_log::record::Kind;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn log(folder: &Path) -> Option<Arc<Log>> {
+        let settings = hostel_log::settings::Settings { reserve: 0, ..hostel_log::settings::Settings::default() };
+        Some(Arc::new(Log::open(&folder.join("log"), settings).unwrap()))
+    }
+
+    async fn open(log: Option<Arc<Log>>, folder: &Path) -> Tokens {
+        Tokens::open(Documents::new(log, Kind::Token), folder).await.unwrap()
+    }
+
+    fn request(scopes: &[&str]) -> TokenRequest {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        TokenRequest { name: "ci".to_owned(), scopes, expires_in: None }
+    }
+
+    fn acme() -> Tenant {
+        Tenant::new("acme").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_holds_until_it_is_revoked_and_survives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (text, id) = {
+            let tokens = open(log(folder.path()), folder.path()).await;
+            let (token, text) = tokens.create(Some(&acme()), &request(&["deploy"]), NOW).await.unwrap();
+            (text, token.id.clone())
+        };
+        let tokens = open(log(folder.path()), folder.path()).await;
+        let token = tokens.verify(&text, NOW).unwrap();
+        assert_eq!((token.tenant.clone(), &token.scopes[..]), (Some(acme()), &[Scope::Deploy][..]));
+        let mut other = text.clone();
+        let last = if other.pop() == Some('0') { '1' } else { '0' };
+        other.push(last);
+        assert!(tokens.verify(&other, NOW).is_none(), "a token that is nearly right");
+        assert!(tokens.revoke(None, &id).await.unwrap().is_none(), "it is not the host's");
+        assert!(tokens.revoke(Some(&acme()), &id).await.unwrap().is_some());
+        assert!(token.revoked.is_cancelled() && tokens.verify(&text, NOW).is_none());
+        assert!(tokens.revoke(Some(&acme()), &id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_token_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = open(None, folder.path()).await;
+        let expires_in = Some(Span(Duration::from_secs(1)));
+        let request = TokenRequest { expires_in, ..request(&["read"]) };
+        let (_, text) = tokens.create(Some(&acme()), &request, NOW).await.unwrap();
+        assert!(tokens.verify(&text, Timestamp::from_millis(1_999)).is_some());
+        assert!(tokens.verify(&text, Timestamp::from_millis(2_000)).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_operators_first_token_is_in_a_file_that_nobody_else_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FIRST);
+        let tokens = open(log(folder.path()), folder.path()).await;
+        tokens.ensure_operator(NOW).await.unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let token = tokens.verify(text.trim(), NOW).unwrap();
+        tokens.ensure_operator(NOW).await.unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text, "one holds, so none is made");
+        tokens.revoke(None, &token.id).await.unwrap();
+        assert!(!file.exists(), "a revoked token lies nowhere");
+        tokens.ensure_operator(NOW).await.unwrap();
+        assert_ne!(fs::read_to_string(&file).unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_keeps_nothing_goes_on_with_the_operators_token() {
+        let folder = tempfile::tempdir().unwrap();
+        open(None, folder.path()).await.ensure_operator(NOW).await.unwrap();
+        let text = fs::read_to_string(folder.path().join(FIRST)).unwrap();
+        let again = open(None, folder.path()).await;
+        again.ensure_operator(NOW).await.unwrap();
+        assert!(again.verify(text.trim(), NOW).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = open(None, folder.path()).await;
+        let check = async |tenant: Option<&Tenant>, request: TokenRequest, expected: &str| {
+            let error = tokens.create(tenant, &request, NOW).await.unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        let acme = acme();
+        let acme = Some(&acme);
+        check(acme, request(&[]), "`scopes` must have 1 to 64 entries").await;
+        check(acme, request(&["read", "write"]), "`scopes[1]`: `write` is no scope").await;
+        check(acme, request(&["operator"]), "`scopes[0]`: a tenant's token cannot have `operator`").await;
+        check(None, request(&["read"]), "`scopes[0]`: a token of the host itself").await;
+        check(acme, TokenRequest { name: String::new(), ..request(&["read"]) }, "`name` must have 1 to 100").await;
+        let expires_in = Some(Span(Duration::ZERO));
+        check(acme, TokenRequest { expires_in, ..request(&["read"]) }, "`expires_in` must be longer").await;
+    }
+}

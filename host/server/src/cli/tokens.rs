@@ -1,0 +1,147 @@
+//! `hostel tokens`: who may do what, as tokens that are made, listed and revoked.
+
+use hostel_api::client::{Client, Owner};
+use hostel_api::token::{TokenRequest, TokenView};
+use hostel_api::unit::Span;
+
+use super::failure::Failure;
+use super::{output, table};
+
+/// The flags of `tokens`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a token and print it; nobody can be told it a second time
+    Create(CreateArguments),
+    /// List the tokens, without what makes them tokens
+    List(ListArguments),
+    /// Revoke a token; from then on nobody is let in with it
+    Revoke(RevokeArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct CreateArguments {
+    /// What to call it: whose it is, or what for
+    name: String,
+    /// What it may do: `publish:PATTERN`, `subscribe:PATTERN`, `read`, `deploy`, `admin`
+    #[arg(long = "scope", value_name = "SCOPE", required_unless_present = "operator")]
+    scopes: Vec<String>,
+    /// How long it is good, such as `90d`; without it until it is revoked
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<Span>,
+    /// A token of the host itself, that may do everything in every tenant
+    #[arg(long, conflicts_with = "scopes")]
+    operator: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArguments {
+    /// Those of the host itself
+    #[arg(long)]
+    operator: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RevokeArguments {
+    /// The token's id, as `hostel tokens list` shows it
+    id: String,
+    /// One of the host itself
+    #[arg(long)]
+    operator: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const fn owner(operator: bool) -> Owner {
+    if operator { Owner::Host } else { Owner::Tenant }
+}
+
+/// Makes, lists or revokes.
+pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Create(arguments) => create(client, arguments).await,
+        Command::List(arguments) => list(client, &arguments).await,
+        Command::Revoke(arguments) => revoke(client, &arguments).await,
+    }
+}
+
+async fn create(client: &Client, arguments: CreateArguments) -> Result<(), Failure> {
+    let CreateArguments { name, mut scopes, expires_in, operator, json } = arguments;
+    if operator {
+        scopes.push("operator".to_owned());
+    }
+    let created = client.create_token(owner(operator), &TokenRequest { name, scopes, expires_in }).await?;
+    if json {
+        return output::json(&created);
+    }
+    output::talk(&format!("token {}; keep it now, nobody can be told it again", created.token.id));
+    output::data(&format!("{}\n", created.secret))
+}
+
+async fn list(client: &Client, arguments: &ListArguments) -> Result<(), Failure> {
+    let tokens = client.tokens(owner(arguments.operator)).await?;
+    if arguments.json {
+        return output::json(&tokens);
+    }
+    if tokens.is_empty() {
+        output::talk("no tokens; `hostel tokens create` makes one");
+        return Ok(());
+    }
+    output::data(&render(&tokens))
+}
+
+fn render(tokens: &[TokenView]) -> String {
+    let row = |token: &TokenView| {
+        let until = match (&token.expires_at, token.expired) {
+            (Some(at), true) => format!("{at} (over)"),
+            (Some(at), false) => at.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        [token.id.clone(), token.name.clone(), token.scopes.join(" "), token.created_at.clone(), until]
+    };
+    table::render(["ID", "NAME", "SCOPES", "CREATED", "GOOD UNTIL"], &tokens.iter().map(row).collect::<Vec<_>>())
+}
+
+async fn revoke(client: &Client, arguments: &RevokeArguments) -> Result<(), Failure> {
+    let token = client.revoke_token(owner(arguments.operator), &arguments.id).await?;
+    if arguments.json {
+        return output::json(&token);
+    }
+    output::talk(&format!("revoked `{}` ({})", token.name, token.id));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_what_each_token_may_do_and_until_when() {
+        let token = TokenView {
+            id: "00112233445566ab".to_owned(),
+            name: "ci".to_owned(),
+            tenant: Some("acme".to_owned()),
+            scopes: vec!["deploy".to_owned(), "publish:orders.>".to_owned()],
+            created_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            expires_at: Some("2026-02-01T00:00:00.000Z".to_owned()),
+            expired: true,
+        };
+        assert_eq!(
+            render(&[token]),
+            "ID                NAME  SCOPES                   CREATED                   GOOD UNTIL\n\
+             00112233445566ab  ci    deploy publish:orders.>  2026-01-01T00:00:00.000Z  2026-02-01T00:00:00.000Z (over)\n"
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! What the operator has for tenants, as the runtime asks for it.
+
+use std::sync::Arc;
+
+use hostel_dispatch::quota::Quotas;
+use hostel_event::name::Tenant;
+use hostel_runtime::Provision;
+
+use crate::secrets::Secrets;
+
+/// The tenants' secrets and quotas.
+pub(crate) struct Provided {
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) quotas: Arc<Quotas>,
+}
+
+impl Provision for Provided {
+    fn secret(&self, tenant: &Tenant, name: &str) -> Option<Arc<str>> {
+        self.secrets.get(tenant, name)
+    }
+
+    fn connections(&self, tenant: &Tenant) -> Option<usize> {
+        self.quotas.of(tenant).connections
+    }
+}

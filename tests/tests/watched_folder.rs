@@ -1,0 +1,196 @@
+//! The watched folder: what lies in it is what runs, and nothing in it can take down what ran.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hostel_api::view::{HandlerView, SettlementOutcome};
+use hostel_tests::host::{Host, PATIENCE};
+use hostel_tests::{cli, repository, sample};
+use tempfile::TempDir;
+
+fn component() -> Vec<u8> {
+    let path = repository().join("target/guests/hello.wasm");
+    fs::read(&path).expect("`cargo xtask guests` builds the sample handlers")
+}
+
+fn manifest(name: &str, version: &str) -> String {
+    format!(
+        "name = '{name}'\nversion = '{version}'\ncomponent = 'hello.wasm'\nsubscriptions = [{{ pattern = '{name}' }}]"
+    )
+}
+
+/// A folder to be watched, and the config that says so.
+fn watched() -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = format!("[deploy]\nwatch = '{}'\n", folder.path().display());
+    (folder, config)
+}
+
+/// Puts an entry there at once, as a careful person does.
+fn put(folder: &Path, name: &str, version: &str) -> PathBuf {
+    let (hidden, entry) = (folder.join(format!(".{name}")), folder.join(name));
+    fs::create_dir_all(&hidden).expect("made");
+    fs::write(hidden.join("hello.wasm"), component()).expect("written");
+    fs::write(hidden.join("handler.toml"), manifest(name, version)).expect("written");
+    fs::rename(hidden, &entry).expect("renamed");
+    entry
+}
+
+/// Looks at the handlers until they are as wanted.
+async fn until(host: &Host, wanted: impl Fn(&[HandlerView]) -> bool) -> Vec<HandlerView> {
+    let looking = async {
+        loop {
+            let handlers = host.client.handlers().await.expect("listed");
+            if wanted(&handlers) {
+                return handlers;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("it comes to that")
+}
+
+fn names(handlers: &[HandlerView]) -> Vec<&str> {
+    handlers.iter().map(|handler| handler.name.as_str()).collect()
+}
+
+async fn assert_served(host: &Host, topic: &str) {
+    let settled = host.publish_and_wait(topic, "hi").await;
+    assert_eq!(settled.subscriptions.len(), 1, "{settled:?}");
+    assert_eq!(settled.subscriptions[0].outcome, SettlementOutcome::Ack, "{settled:?}");
+}
+
+#[tokio::test]
+async fn what_lies_in_the_folder_runs_until_it_goes() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&config).await;
+    let entry = put(folder.path(), "hello", "1");
+    fs::write(folder.path().join("hello.wasm"), component()).expect("written");
+    fs::write(folder.path().join("lone.handler.toml"), manifest("lone", "1")).expect("written");
+    until(&host, |handlers| names(handlers) == ["hello", "lone"]).await;
+    assert_served(&host, "hello").await;
+    assert_served(&host, "lone").await;
+
+    fs::write(entry.join("handler.toml"), manifest("hello", "2")).expect("written");
+    until(&host, |handlers| handlers[0].version == "2").await;
+    // Another handler in the same entry takes the place of the first.
+    fs::write(entry.join("handler.toml"), manifest("other", "1")).expect("written");
+    until(&host, |handlers| names(handlers) == ["lone", "other"]).await;
+    assert_served(&host, "other").await;
+
+    fs::remove_file(folder.path().join("lone.handler.toml")).expect("removed");
+    fs::remove_dir_all(&entry).expect("removed");
+    until(&host, <[_]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn what_cannot_run_leaves_what_ran_and_says_why() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&config).await;
+    let entry = put(folder.path(), "hello", "1");
+    until(&host, |handlers| names(handlers) == ["hello"]).await;
+
+    // A component that is half-written, and stays so for longer than the host waits.
+    let whole = component();
+    fs::write(entry.join("hello.wasm"), &whole[..whole.len() / 2]).expect("written");
+    fs::write(entry.join("handler.toml"), manifest("hello", "2")).expect("written");
+    let handlers = until(&host, |handlers| handlers[0].refused.is_some()).await;
+    let reason = handlers[0].refused.as_deref().expect("refused");
+    assert!(reason.starts_with("E0005: ") || reason.starts_with("E0001: "), "{reason}");
+    assert_eq!((handlers[0].version.as_str(), &handlers[0].failed), ("1", &None));
+    assert_served(&host, "hello").await;
+    let listed = cli::run(&host, &["handlers"]).await;
+    assert!(listed.stdout.contains("runs; refused from the watched folder: E000"), "{listed:?}");
+
+    fs::write(entry.join("hello.wasm"), &whole).expect("written");
+    until(&host, |handlers| handlers[0].version == "2" && handlers[0].refused.is_none()).await;
+
+    // One that never ran is listed too, under its folder's name if it has no other.
+    fs::create_dir(folder.path().join("wrong")).expect("made");
+    fs::write(folder.path().join("wrong/handler.toml"), "nam = 'wrong'").expect("written");
+    let handlers = until(&host, |handlers| handlers.len() == 2).await;
+    let why = "E0012: `wrong/handler.toml` line 1: unknown key `nam`; did you mean `name`?";
+    assert_eq!((handlers[1].name.as_str(), handlers[1].failed.as_deref()), ("wrong", Some(why)));
+    fs::remove_dir_all(folder.path().join("wrong")).expect("removed");
+    until(&host, |handlers| names(handlers) == ["hello"]).await;
+    assert_served(&host, "hello").await;
+}
+
+#[tokio::test]
+async fn many_that_come_at_once_all_run() {
+    const COUNT: usize = 20;
+
+    let (folder, config) = watched();
+    for number in 0..COUNT {
+        put(folder.path(), &format!("hello-{number}"), "1");
+    }
+    let host = Host::start_with(&config).await;
+    until(&host, |handlers| handlers.len() == COUNT).await;
+    assert_served(&host, "hello-7").await;
+    fs::rename(folder.path().join("hello-7"), folder.path().join("moved")).expect("renamed");
+    put(folder.path(), "last", "1");
+    until(&host, |handlers| names(handlers).contains(&"last")).await;
+    // What only moved goes on.
+    assert_served(&host, "hello-7").await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_the_folder_was() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&config).await;
+    put(folder.path(), "stays", "1");
+    let goes = put(folder.path(), "goes", "1");
+    let before = until(&host, |handlers| names(handlers) == ["goes", "stays"]).await;
+    host.deploy(&sample("rust/hello"), |_| ()).await;
+
+    let (_, data) = host.stop().await;
+    fs::remove_dir_all(goes).expect("removed");
+    let host = Host::start_in(data, &config).await;
+    let after = until(&host, |handlers| names(handlers) == ["hello", "stays"]).await;
+    assert_eq!(after[1].deployed_at, before[1].deployed_at, "it was not deployed again");
+    assert_served(&host, "stays").await;
+}
+
+#[tokio::test]
+async fn what_was_deployed_otherwise_is_let_be() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&config).await;
+    let entry = put(folder.path(), "hello", "1");
+    put(folder.path(), "marker", "1");
+    until(&host, |handlers| names(handlers) == ["hello", "marker"]).await;
+    host.deploy(&sample("rust/hello"), |manifest| manifest.version = "by-hand".to_owned()).await;
+
+    let (_, data) = host.stop().await;
+    let host = Host::start_in(data, &config).await;
+    put(folder.path(), "another", "1");
+    let handlers = until(&host, |handlers| handlers.len() == 3).await;
+    assert_eq!(handlers[1].version, "by-hand", "the folder has not changed");
+
+    fs::remove_dir_all(entry).expect("removed");
+    fs::remove_dir_all(folder.path().join("marker")).expect("removed");
+    let handlers = until(&host, |handlers| !names(handlers).contains(&"marker")).await;
+    assert_eq!(names(&handlers), ["another", "hello"]);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_read_changes_nothing() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&config).await;
+    put(folder.path(), "hello", "1");
+    until(&host, |handlers| names(handlers) == ["hello"]).await;
+    let away = folder.path().with_extension("away");
+    fs::rename(folder.path(), &away).expect("renamed");
+    // For longer than the host waits before it believes that something is gone.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        assert_served(&host, "hello").await;
+    }
+    fs::rename(&away, folder.path()).expect("renamed");
+    // Once this one is there, the folder has been looked at after it was gone.
+    put(folder.path(), "later", "1");
+    until(&host, |handlers| names(handlers) == ["hello", "later"]).await;
+    assert_served(&host, "hello").await;
+}
