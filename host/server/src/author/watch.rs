@@ -45,7 +45,9 @@ fn seen(folder: &Path) -> Seen {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             // Hidden ones are `.git`, `.venv`, our own `.hostel`, and what editors leave for a moment.
-            if name.starts_with('.') || name.ends_with('~') || SKIPPED.contains(&&*name) {
+            // A log may be what is said while we build: looking at it would begin another build at each.
+            let is_none = name.starts_with('.') || name.ends_with('~') || name.ends_with(".log");
+            if is_none || SKIPPED.contains(&&*name) {
                 continue;
             }
             let Ok(about) = entry.metadata() else { continue };
@@ -73,6 +75,7 @@ mod tests {
             fs::create_dir(folder.path().join(below)).unwrap();
             fs::write(folder.path().join(below).join("a"), "").unwrap();
         }
+        fs::write(folder.path().join("dev.log"), "building …").unwrap();
         let seen = look(folder.path()).await;
         assert_eq!(seen.keys().collect::<Vec<_>>(), [&folder.path().join("src/a")]);
     }
