@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
+use hostel_event::handler::Limits;
 use hostel_event::key_value::{Bucket, Effects, Entry, Expected, Key, Revision, Write};
 use hostel_event::message::{Event, Message};
 use hostel_event::port::{
@@ -27,10 +28,10 @@ use hostel_event::trace::{Context, PARENT_HEADER, STATE_HEADER, SpanId};
 
 use crate::admit::Admission;
 
-/// Events and written keys that one ack carries. Arbitrary: a handler that wants more is better off as several.
-const COUNT_LIMIT: usize = 1_000;
-/// Their bytes together. Arbitrary: sixteen messages of the largest size by default.
-const BYTES_LIMIT: usize = 16 * 1024 * 1024;
+/// Events and written keys that one ack carries: as many as a manifest may allow events.
+const COUNT_LIMIT: usize = Limits::PUBLISHED_EVENTS;
+/// Their bytes together, likewise.
+const BYTES_LIMIT: usize = Limits::PUBLISHED_BYTES;
 /// Keys of which an attempt remembers the revision. Bounds what a handler that reads without end makes the host keep,
 /// to some 10 MiB of the longest keys.
 const SEEN_LIMIT: usize = 10_000;
