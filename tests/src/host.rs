@@ -81,6 +81,30 @@ impl Host {
         Self { ingress, admin, client, child, data, said }
     }
 
+    /// The operator's first token, from where a host that asks for tokens wrote it.
+    #[must_use]
+    pub fn operator_token(&self) -> String {
+        let text = std::fs::read_to_string(self.data().join("data/operator-token")).expect("the host wrote a token");
+        text.trim().to_owned()
+    }
+
+    /// A client of a tenant, which shows no token.
+    #[must_use]
+    pub fn client_of(&self, tenant: &str) -> Client {
+        let target = Target {
+            admin: format!("http://{}", self.admin),
+            ingress: format!("http://{}", self.ingress),
+            tenant: tenant.to_owned(),
+        };
+        Client::new(&target).expect("good addresses")
+    }
+
+    /// A client of a tenant with a token.
+    #[must_use]
+    pub fn client_with(&self, tenant: &str, token: &str) -> Client {
+        self.client_of(tenant).with_token(token).expect("a good token")
+    }
+
     /// Its process, for looking at what it uses.
     #[must_use]
     pub fn pid(&self) -> u32 {

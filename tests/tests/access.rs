@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hostel_api::client::{Client, Force, Item, Owner, Target};
+use hostel_api::client::{Client, Force, Item, Owner};
 use hostel_api::problem::Problem;
 use hostel_api::route::{Face, ROUTES, Route};
 use hostel_api::tenant::TenantDocument;
@@ -19,22 +19,6 @@ use hostel_tests::raw::{Answer, exchange, request};
 use hostel_tests::sample;
 
 const TOKEN: &str = "[access]\nrequire = 'token'\n";
-
-/// The operator's first token, from where the host wrote it.
-fn first(host: &Host) -> String {
-    let text = std::fs::read_to_string(host.data().join("data/operator-token")).expect("the host wrote a token");
-    text.trim().to_owned()
-}
-
-/// A client for a tenant with a token.
-fn client(host: &Host, tenant: &str, token: &str) -> Client {
-    let target = Target {
-        admin: format!("http://{}", host.admin),
-        ingress: format!("http://{}", host.ingress),
-        tenant: tenant.to_owned(),
-    };
-    Client::new(&target).expect("good addresses").with_token(token).expect("a good token")
-}
 
 fn asked(scopes: &[&str]) -> TokenRequest {
     let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
@@ -138,8 +122,8 @@ fn was(answer: &Answer) -> May {
 #[tokio::test]
 async fn every_route_lets_in_whom_the_table_says() {
     let host = Host::start_with(TOKEN).await;
-    let first = first(&host);
-    let operator = client(&host, "acme", &first);
+    let first = host.operator_token();
+    let operator = host.client_with("acme", &first);
     for tenant in ["acme", "globex"] {
         operator.put_tenant(tenant, &TenantDocument::default()).await.expect("created");
     }
@@ -147,7 +131,7 @@ async fn every_route_lets_in_whom_the_table_says() {
     for scope in ["publish:orders.>", "subscribe:orders.>", "read", "deploy", "admin"] {
         roles.push(Some(token(&operator, &[scope]).await));
     }
-    roles.push(Some(token(&client(&host, "globex", &first), &["admin"]).await));
+    roles.push(Some(token(&host.client_with("globex", &first), &["admin"]).await));
     roles.push(Some(first));
     for route in ROUTES {
         let Some(row) = row(route) else { panic!("{route:?} has no row: say here whom it lets in") };
@@ -173,7 +157,7 @@ async fn every_route_lets_in_whom_the_table_says() {
 #[tokio::test]
 async fn a_token_that_does_not_hold_is_answered_like_none() {
     let host = Host::start_with(TOKEN).await;
-    let first = first(&host);
+    let first = host.operator_token();
     let handlers = ("GET", "/v1/tenants/default/handlers");
     let none = ask(&host, Face::Admin, handlers, None).await;
     assert_eq!(none.status, 401);
@@ -196,9 +180,9 @@ async fn a_token_that_does_not_hold_is_answered_like_none() {
 #[tokio::test]
 async fn a_revoked_token_ends_its_streams_and_lets_nobody_in() {
     let host = Host::start_with(TOKEN).await;
-    let operator = client(&host, "default", &first(&host));
+    let operator = host.client_with("default", &host.operator_token());
     let created = operator.create_token(Owner::Tenant, &asked(&["subscribe:orders.>", "read"])).await.expect("made");
-    let reader = client(&host, "default", &created.secret);
+    let reader = host.client_with("default", &created.secret);
     let mut events = reader.tail("orders.*").await.expect("followed");
     let mut logs = reader.follow_logs(&hostel_api::client::LogQuery::default()).await.expect("followed");
     operator.publish(&publication("orders.created", "1")).await.expect("published");
@@ -221,11 +205,11 @@ async fn a_revoked_token_ends_its_streams_and_lets_nobody_in() {
 #[tokio::test]
 async fn a_token_ends_when_its_time_is_over_and_its_streams_with_it() {
     let host = Host::start_with(TOKEN).await;
-    let operator = client(&host, "default", &first(&host));
+    let operator = host.client_with("default", &host.operator_token());
     let expires_in = Some("1500ms".parse().expect("a span"));
     let request = TokenRequest { expires_in, ..asked(&["subscribe:>"]) };
     let created = operator.create_token(Owner::Tenant, &request).await.expect("made");
-    let mut events = client(&host, "default", &created.secret).tail(">").await.expect("followed");
+    let mut events = host.client_with("default", &created.secret).tail(">").await.expect("followed");
     let ended = async { while let Some(Ok(_)) = events.next().await {} };
     tokio::time::timeout(PATIENCE, ended).await.expect("the stream ends");
     let answer = ask(&host, Face::Ingress, ("GET", "/topics/a/events"), Some(&created.secret)).await;
@@ -235,7 +219,7 @@ async fn a_token_ends_when_its_time_is_over_and_its_streams_with_it() {
 #[tokio::test]
 async fn tokens_survive_a_restart_and_revoked_ones_stay_so() {
     let host = Host::start_with(TOKEN).await;
-    let operator = client(&host, "default", &first(&host));
+    let operator = host.client_with("default", &host.operator_token());
     let kept = operator.create_token(Owner::Tenant, &asked(&["read"])).await.expect("made");
     let gone = operator.create_token(Owner::Tenant, &asked(&["read"])).await.expect("made");
     operator.revoke_token(Owner::Tenant, &gone.token.id).await.expect("revoked");
@@ -272,14 +256,14 @@ async fn go_micros_endpoint_is_shut_unless_it_is_left_open() {
 #[tokio::test]
 async fn who_changed_what_is_written_down() {
     let mut host = Host::start_with(TOKEN).await;
-    let operator = client(&host, "acme", &first(&host));
+    let operator = host.client_with("acme", &host.operator_token());
     operator.put_tenant("acme", &TenantDocument::default()).await.expect("created");
     let secret = token(&operator, &["deploy"]).await;
     let reader = token(&operator, &["read"]).await;
-    host.client = client(&host, "acme", &secret);
+    host.client = host.client_with("acme", &secret);
     host.deploy(&sample("rust/hello"), |_| ()).await;
     host.client.pause("hello").await.expect("paused");
-    client(&host, "acme", &reader).undeploy("hello").await.expect_err("it may not");
+    host.client_with("acme", &reader).undeploy("hello").await.expect_err("it may not");
     host.client.undeploy("hello").await.expect("undeployed");
     ask(&host, Face::Admin, ("DELETE", "/v1/tenants/acme/handlers/hello"), None).await;
 

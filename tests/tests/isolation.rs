@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hostel_api::client::{Client, ClientError, Owner, Target};
+use hostel_api::client::{Client, ClientError, Owner};
 use hostel_api::manifest::Manifest;
 use hostel_api::tenant::TenantDocument;
 use hostel_api::token::TokenRequest;
@@ -71,19 +71,12 @@ async fn a_tenant_loses_nothing_beside_one_that_does_everything_it_must_not() {
 
 /// A new tenant, with a client that holds its admin's token; `host` deploys for it from then on.
 async fn newcomer(host: &mut Host, name: &str, quota: &str) -> Client {
-    let first = std::fs::read_to_string(host.data().join("data/operator-token")).expect("the host wrote a token");
-    let target = Target {
-        admin: format!("http://{}", host.admin),
-        ingress: format!("http://{}", host.ingress),
-        tenant: name.to_owned(),
-    };
-    let client = |token: &str| Client::new(&target).expect("good addresses").with_token(token).expect("a good token");
-    let operator = client(first.trim());
+    let operator = host.client_with(name, &host.operator_token());
     let document = TenantDocument::from_toml(quota, "tenant.toml").expect("a good document");
     operator.put_tenant(name, &document).await.expect("created");
     let request = TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], expires_in: None };
     let token = operator.create_token(Owner::Tenant, &request).await.expect("made").secret;
-    host.client = client(&token);
+    host.client = host.client_with(name, &token);
     host.client.clone()
 }
 

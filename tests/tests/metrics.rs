@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hostel_api::client::{Client, Owner, Target};
+use hostel_api::client::{Client, Owner};
 use hostel_api::tenant::TenantDocument;
 use hostel_api::token::TokenRequest;
 use hostel_tests::host::{Host, PATIENCE, publication};
@@ -177,15 +177,6 @@ async fn scraped(client: &Client) -> Page {
     parse(&client.metrics().await.expect("told"))
 }
 
-fn client(host: &Host, tenant: &str, token: &str) -> Client {
-    let target = Target {
-        admin: format!("http://{}", host.admin),
-        ingress: format!("http://{}", host.ingress),
-        tenant: tenant.to_owned(),
-    };
-    Client::new(&target).expect("good addresses").with_token(token).expect("a good token")
-}
-
 #[tokio::test]
 async fn the_page_has_every_family_with_its_labels_and_the_docs_have_it_too() {
     let host = Host::start().await;
@@ -277,8 +268,8 @@ async fn a_subscription_that_is_paused_and_what_waits_for_it_are_seen() {
 #[tokio::test]
 async fn a_tenants_token_is_shown_what_is_the_tenants() {
     let mut host = Host::start_with("[access]\nrequire = 'token'\n").await;
-    let first = std::fs::read_to_string(host.data().join("data/operator-token")).expect("the host wrote a token");
-    let operator = client(&host, "acme", first.trim());
+    let first = host.operator_token();
+    let operator = host.client_with("acme", &first);
     let request = |scopes: &[&str]| {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
         TokenRequest { name: "test".to_owned(), scopes, expires_in: None }
@@ -287,11 +278,11 @@ async fn a_tenants_token_is_shown_what_is_the_tenants() {
     for tenant in ["acme", "globex"] {
         let document = TenantDocument::from_toml("[quota]\nevents = 1", "tenant.toml").expect("good");
         operator.put_tenant(tenant, &document).await.expect("created");
-        host.client = client(&host, tenant, first.trim());
+        host.client = host.client_with(tenant, &first);
         let asked = request(&["read", "publish:>"]);
         let secret = host.client.create_token(Owner::Tenant, &asked).await.expect("made").secret;
         host.deploy(&sample("rust/scribe"), |_| ()).await;
-        members.push(client(&host, tenant, &secret));
+        members.push(host.client_with(tenant, &secret));
     }
     for member in &members {
         member.publish_and_wait(&publication("scribe.do", "get notes a"), PATIENCE).await.expect("published");
@@ -309,5 +300,5 @@ async fn a_tenants_token_is_shown_what_is_the_tenants() {
     }
     let asked = request(&["publish:>"]);
     let publisher = operator.create_token(Owner::Tenant, &asked).await.expect("made").secret;
-    assert!(client(&host, "acme", &publisher).metrics().await.is_err(), "reading takes `read`");
+    assert!(host.client_with("acme", &publisher).metrics().await.is_err(), "reading takes `read`");
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use hostel_api::client::{Client, ClientError, Force, Item, LogQuery, Owner, Target};
+use hostel_api::client::{Client, ClientError, Force, Item, LogQuery, Owner};
 use hostel_api::tenant::TenantDocument;
 use hostel_api::token::TokenRequest;
 use hostel_api::view::SettlementOutcome;
@@ -12,19 +12,6 @@ use hostel_tests::raw::{Answer, exchange, request};
 use hostel_tests::sample;
 
 const TOKEN: &str = "[access]\nrequire = 'token'\n";
-
-fn client(host: &Host, tenant: &str, token: Option<&str>) -> Client {
-    let target = Target {
-        admin: format!("http://{}", host.admin),
-        ingress: format!("http://{}", host.ingress),
-        tenant: tenant.to_owned(),
-    };
-    let client = Client::new(&target).expect("good addresses");
-    match token {
-        Some(token) => client.with_token(token).expect("a good token"),
-        None => client,
-    }
-}
 
 fn document(text: &str) -> TenantDocument {
     TenantDocument::from_toml(text, "tenant.toml").expect("a good document")
@@ -40,16 +27,16 @@ fn code<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
 /// A host with tenant acme, that has everything that a tenant can have, and tenant globex with its admin's token.
 async fn two_tenants() -> (Host, Client, String, String) {
     let mut host = Host::start_with(TOKEN).await;
-    let first = std::fs::read_to_string(host.data().join("data/operator-token")).expect("the host wrote a token");
-    let operator = client(&host, "acme", Some(first.trim()));
+    let first = host.operator_token();
+    let operator = host.client_with("acme", &first);
     let mut tokens = Vec::new();
     for tenant in ["acme", "globex"] {
         operator.put_tenant(tenant, &TenantDocument::default()).await.expect("created");
         let request = TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], expires_in: None };
-        let of = client(&host, tenant, Some(first.trim()));
+        let of = host.client_with(tenant, &first);
         tokens.push(of.create_token(Owner::Tenant, &request).await.expect("made").secret);
     }
-    let acme = client(&host, "acme", Some(&tokens[0]));
+    let acme = host.client_with("acme", &tokens[0]);
     host.client = acme.clone();
     host.deploy(&sample("rust/hello"), |_| ()).await;
     (host, acme, tokens[0].clone(), tokens[1].clone())
@@ -148,7 +135,7 @@ async fn every_way_across_the_wall_is_answered_like_what_is_not_there() {
 #[tokio::test]
 async fn neither_events_nor_logs_nor_dead_letters_cross() {
     let (host, acme, _, globex) = two_tenants().await;
-    let globex = client(&host, "globex", Some(&globex));
+    let globex = host.client_with("globex", &globex);
     let mut events = globex.tail(">").await.expect("followed");
     // The same topic at the same door: whose it is, the token says.
     let receipt = globex.publish(&publication("greetings.sent", "from globex")).await.expect("published");
@@ -170,7 +157,7 @@ async fn neither_events_nor_logs_nor_dead_letters_cross() {
 #[tokio::test]
 async fn a_tenant_comes_has_its_limit_and_goes_with_all_it_has() {
     let mut host = Host::start().await;
-    let acme = client(&host, "acme", None);
+    let acme = host.client_of("acme");
     assert_eq!(code(acme.handlers().await), "E0015", "nobody created it");
     let created = acme.put_tenant("acme", &document("[quota]\nhandlers = 1")).await.expect("created");
     assert!(created.created && !created.tenant.configured);
@@ -194,7 +181,7 @@ async fn a_tenant_comes_has_its_limit_and_goes_with_all_it_has() {
     assert_eq!(code(acme.handlers().await), "E0015");
     let (_, data) = host.stop().await;
     let host = Host::start_in(data, "").await;
-    let acme = client(&host, "acme", None);
+    let acme = host.client_of("acme");
     assert_eq!(code(acme.tenant("acme").await), "E0015", "it stays gone");
     acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
     assert!(acme.handlers().await.expect("listed").is_empty(), "and what it had does not come back");
@@ -210,7 +197,7 @@ async fn a_tenant_comes_has_its_limit_and_goes_with_all_it_has() {
 async fn what_is_exported_is_heard_until_it_is_withdrawn() {
     let config = "[[ingress.listeners]]\nlisten = '127.0.0.1:0'\ntenant = 'shop'\n";
     let mut host = Host::start_with(config).await;
-    let (shop, billing) = (client(&host, "default", None), client(&host, "billing", None));
+    let (shop, billing) = (host.client_of("default"), host.client_of("billing"));
     billing.put_tenant("billing", &TenantDocument::default()).await.expect("created");
     host.client = billing.clone();
     let text = std::fs::read_to_string(sample("rust/hello")).expect("a manifest");
@@ -240,6 +227,6 @@ async fn what_is_exported_is_heard_until_it_is_withdrawn() {
     assert!(handler.ended[0].reason.contains("does not export it"), "{handler:?}");
     let (_, data) = host.stop().await;
     let host = Host::start_in(data, config).await;
-    let billing = client(&host, "billing", None);
+    let billing = host.client_of("billing");
     assert_eq!(billing.handler("hello").await.expect("there").ended.len(), 1, "nor after a restart");
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use hostel_api::client::{Client, ClientError, Owner, Target, UsageQuery};
+use hostel_api::client::{ClientError, Owner, UsageQuery};
 use hostel_api::tenant::TenantDocument;
 use hostel_api::usage::UsageView;
 use hostel_tests::cli::run;
@@ -129,12 +129,7 @@ async fn it_is_told_as_pages_as_csv_and_on_the_command_line() {
 async fn with_the_memory_broker_it_lives_as_long_as_the_process_and_tenants_see_their_own() {
     let mut host = Host::start_with("[broker]\nuse = 'memory'\n").await;
     let default = host.client.clone();
-    let target = Target {
-        admin: format!("http://{}", host.admin),
-        ingress: format!("http://{}", host.ingress),
-        tenant: "acme".to_owned(),
-    };
-    let acme = Client::new(&target).expect("good addresses");
+    let acme = host.client_of("acme");
     acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
     host.deploy(&sample("rust/scribe"), |_| ()).await;
     host.publish_and_wait("scribe.do", "get notes a").await;
