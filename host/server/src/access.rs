@@ -243,7 +243,12 @@ impl Access {
             (None, Some(door)) => Some(self.at_door(door, &granted.who)),
             (None, None) => None,
         };
-        let topics = granted.segment("topic").or(granted.segment("pattern")).and_then(|text| Pattern::new(text).ok());
+        let topics = match granted.who {
+            // Only a token is a matter of topics.
+            Identity::Holder(_) => granted.segment("topic").or(granted.segment("pattern")),
+            Identity::Nobody | Identity::Local => None,
+        };
+        let topics = topics.and_then(|text| Pattern::new(text).ok());
         // A method that a path does not take is told to whoever is known, and to nobody else.
         let right = route.map_or(Right::Read, |route| route.right);
         if route.is_some() || matches!(granted.who, Identity::Nobody) {

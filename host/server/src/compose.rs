@@ -117,7 +117,6 @@ pub(crate) async fn compose(
 
     let ingress = Arc::new(Ingress {
         access: Arc::clone(&access),
-        tenant: tenant(config)?,
         publish,
         watchers: Arc::clone(&watchers),
         network: Arc::clone(&network),

@@ -36,8 +36,6 @@ use crate::observe::Watchers;
 pub(crate) struct Ingress {
     /// Who is let in.
     pub(crate) access: Arc<Access>,
-    /// Whose topics it serves.
-    pub(crate) tenant: Tenant,
     pub(crate) publish: Arc<dyn Publish>,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) network: Arc<Network>,
@@ -83,21 +81,23 @@ impl Ingress {
             Ok(granted) => granted,
             Err(failure) => return Ok(failure.leaving(request.body()).into_response()),
         };
-        let ingress = match &granted.tenant {
-            Some(tenant) if *tenant != self.tenant => Arc::new(Self { tenant: tenant.clone(), ..Self::clone(&self) }),
-            _ => self,
-        };
-        let response = ingress.route(&granted, request).await.unwrap_or_else(IntoResponse::into_response);
+        let tenant = granted.tenant.as_ref().unwrap_or(&door.tenant);
+        let response = self.route(tenant, &granted, request).await.unwrap_or_else(IntoResponse::into_response);
         Ok(granted.limit(response))
     }
 
-    async fn route(&self, granted: &Granted, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    async fn route(
+        &self,
+        tenant: &Tenant,
+        granted: &Granted,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Failure> {
         let path = request.uri().path().to_owned();
         let topics = granted.segment("topic").or(granted.segment("pattern")).unwrap_or_default();
         match granted.route.map(|route| route.right) {
             _ if topics.contains(char::REPLACEMENT_CHARACTER) => Err(Failure::unknown_path(&path)),
-            Some(Right::Publish) if !topics.is_empty() => self.publish(topics, request).await,
-            Some(Right::Subscribe) => self.tail(topics, request.uri()),
+            Some(Right::Publish) if !topics.is_empty() => self.publish(tenant, topics, request).await,
+            Some(Right::Subscribe) => self.tail(tenant, topics, request.uri()),
             None if path.ends_with("/events") => Err(Failure::method(request.method(), &path, "GET")),
             None if path.starts_with("/topics/") && path != "/topics/" => {
                 Err(Failure::method(request.method(), &path, "POST"))

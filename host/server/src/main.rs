@@ -16,6 +16,7 @@ mod keep;
 mod listener;
 mod network;
 mod observe;
+mod private;
 mod provision;
 mod query;
 mod secrets;

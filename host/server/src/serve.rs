@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use hostel_api::manifest::Manifest;
 use hostel_api::problem::Code;
+use hostel_event::name::Tenant;
 use hyper::body::Incoming;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -89,6 +90,8 @@ pub(crate) fn sources(arguments: ServeArguments) -> Sources {
 pub(crate) struct Serving {
     /// Where events come in.
     pub(crate) ingress: Arc<Ingress>,
+    /// Whose topics it serves.
+    pub(crate) tenant: Tenant,
     /// Which handlers run.
     pub(crate) deployments: Arc<Deployments>,
     /// Where it listens for events.
@@ -146,6 +149,7 @@ pub(crate) async fn serve(config: Config, started: impl FnOnce(Serving)) -> Resu
     }
     started(Serving {
         ingress: Arc::clone(&host.ingress),
+        tenant: tenant(&config.ingress.tenant)?,
         deployments: Arc::clone(&host.deployments),
         ingress_address,
         admin_address,
@@ -191,7 +195,7 @@ async fn watched(config: &Config, host: &Host) -> Result<Option<Watched>, Mistak
     if folder.as_os_str().is_empty() {
         return Ok(None);
     }
-    let tenant = hostel_event::name::Tenant::new(&config.ingress.tenant)
+    let tenant = Tenant::new(&config.ingress.tenant)
         .map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })?;
     let limit = usize::try_from(config.admin.component_limit.0).unwrap_or(usize::MAX);
     let opened = Watched::open(folder, tenant, Arc::clone(&host.deployments), (&config.data_dir, limit)).await;
@@ -201,12 +205,13 @@ async fn watched(config: &Config, host: &Host) -> Result<Option<Watched>, Mistak
     })
 }
 
+/// Checked when the config was read; checked again rather than believed.
+fn tenant(text: &str) -> Result<Tenant, Mistake> {
+    Tenant::new(text).map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })
+}
+
 /// All listeners of the ingress, whose topics each serves, in the order in which they are bound.
 fn doors(config: &Config) -> Result<Vec<Arc<Door>>, Mistake> {
-    let tenant = |text: &str| {
-        hostel_event::name::Tenant::new(text)
-            .map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })
-    };
     let ingress = &config.ingress;
     let mut doors =
         vec![Arc::new(Door { tenant: tenant(&ingress.tenant)?, go_micro: true, anonymous: ingress.anonymous })];
@@ -299,7 +304,7 @@ pub(crate) async fn deploy(deployments: &Arc<Deployments>, config: &Config, path
     let bytes = std::fs::read(&component).map_err(|error| unreadable(&component, &error))?;
     let digest = hostel_runtime::digest(&bytes);
     manifest.component = format!("sha256:{digest}");
-    let tenant = hostel_event::name::Tenant::new(&config.ingress.tenant).map_err(|error| bad(error.to_string()))?;
+    let tenant = Tenant::new(&config.ingress.tenant).map_err(|error| bad(error.to_string()))?;
     let deployed = async {
         deployments.put_component(&tenant, digest, bytes.into()).await?;
         deployments.deploy(&tenant, &manifest).await

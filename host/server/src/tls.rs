@@ -4,9 +4,8 @@
 //! restart. One that cannot be read leaves the old one serving, and the log says why.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,6 +24,7 @@ use hostel_api::problem::Code;
 
 use crate::config::load::Mistake;
 use crate::config::{Admin, Ingress};
+use crate::private;
 use crate::telemetry;
 
 /// How often the files are looked at. Arbitrary: soon for a person, seldom for a disk.
@@ -197,7 +197,7 @@ fn own(folder: &Path, listens: &[SocketAddr]) -> Result<Files, String> {
     let (certificate, key) = generate(&addresses).map_err(|error| error.to_string())?;
     let kept = || {
         fs::create_dir_all(folder)?;
-        write_private(&files.key, &key)?;
+        private::write(&files.key, &key)?;
         fs::write(&files.certificate, certificate)?;
         fs::write(&names, wanted)
     };
@@ -228,16 +228,6 @@ fn generate(addresses: &[IpAddr]) -> Result<(String, String), rcgen::Error> {
     parameters.not_after = now + OWN_VALIDITY;
     let key = rcgen::KeyPair::generate()?;
     Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
-}
-
-/// A file that nobody else can read, not even for a moment.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    // One of another mode would keep it.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

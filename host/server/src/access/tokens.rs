@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +19,7 @@ use hostel_event::time::Timestamp;
 use super::scope::Scope;
 use super::secret::{self, Drawn, Hash};
 use crate::deploy::Refusal;
+use crate::private;
 use crate::telemetry;
 use crate::tenants::documents::Documents;
 
@@ -200,7 +199,7 @@ impl Tokens {
         };
         self.keep(token).await?;
         if is_new {
-            write_private(&self.first, &format!("{}\n", drawn.text)).map_err(|error| {
+            private::write(&self.first, &format!("{}\n", drawn.text)).map_err(|error| {
                 Refusal::Internal(format!("cannot write the operator's token to `{}`: {error}", self.first.display()))
             })?;
             telemetry::operator_token(&self.first);
@@ -270,16 +269,6 @@ fn revived(id: &str, document: &Document) -> Option<Token> {
         revoked: CancellationToken::new(),
         hash: Hash::from_hex(&document.hash)?,
     })
-}
-
-/// A file that nobody else can read, not even for a moment.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    // One of another mode would keep it.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

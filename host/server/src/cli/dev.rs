@@ -174,7 +174,7 @@ impl Session<'_> {
 
     async fn send(&self) -> Result<(), Failure> {
         let Some(Sample { topic, message }) = self.sample.clone() else { return Ok(()) };
-        let tenant = self.serving.ingress.tenant.clone();
+        let tenant = self.serving.tenant.clone();
         let publication = Publication { tenant, topic, id: None, audience: Audience::Everyone, message };
         match self.serving.ingress.publish.publish(publication).await {
             Ok(_) => Ok(()),

@@ -14,6 +14,7 @@ use hostel_event::cloud_event::{self, CloudEvent, CloudEventError, MediaType, Mo
 use hostel_event::headers::Headers;
 use hostel_event::id::EventId;
 use hostel_event::message::{ID_HEADER, Message};
+use hostel_event::name::Tenant;
 use hostel_event::port::PublishError;
 use hostel_event::topic::Topic;
 
@@ -131,12 +132,16 @@ impl Ingress {
     /// Publishes the events of a batch one after another, once every one of them is known to be well-formed.
     ///
     /// What one of them cannot be kept for ends it: those before it are published and those after it are not.
-    pub(super) async fn publish_batch(&self, topic: &Topic, message: &Message) -> Result<Response<Body>, Failure> {
+    pub(super) async fn publish_batch(
+        &self,
+        (tenant, topic): (&Tenant, &Topic),
+        message: &Message,
+    ) -> Result<Response<Body>, Failure> {
         let batch = several(message, self.settings.body_limit)?;
         let all = batch.len();
         let mut events = Vec::with_capacity(all);
         for (message, id) in batch {
-            match self.keep(topic.clone(), Some(id), message).await {
+            match self.keep((tenant, topic), Some(id), message).await {
                 Ok(receipt) => events.push(published(topic, &receipt)),
                 Err(failure) if events.is_empty() => return Err(failure),
                 Err(failure) => {

@@ -14,6 +14,7 @@ use hostel_api::wire;
 use hostel_event::headers::{HeaderError, Headers};
 use hostel_event::id::EventId;
 use hostel_event::message::{DELIVER_AT_HEADER, ID_HEADER, Message};
+use hostel_event::name::Tenant;
 use hostel_event::port::{Publication, Receipt};
 use hostel_event::subscription::{Audience, SubscriptionId};
 use hostel_event::topic::Topic;
@@ -43,7 +44,12 @@ enum Wait {
 
 impl Ingress {
     /// Publishes the body of a request.
-    pub(super) async fn publish(&self, topic: &str, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+    pub(super) async fn publish(
+        &self,
+        tenant: &Tenant,
+        topic: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Failure> {
         // Refused before the body is read: then the connection cannot go on.
         let checked = || {
             let topic = Topic::new(topic)?;
@@ -70,36 +76,44 @@ impl Ingress {
         let body = body::read(request.into_body(), Bounds { bytes: limit, time }, too_large).await?;
         let message = Message { headers, body };
         if form == Form::Batch {
-            return self.publish_batch(&topic, &message).await;
+            return self.publish_batch((tenant, &topic), &message).await;
         }
         let (message, id) = cloud_events::single(form, message)?;
         match parameters.wait {
             None => {
-                let receipt = self.keep(topic.clone(), id, message).await?;
+                let receipt = self.keep((tenant, &topic), id, message).await?;
                 Ok(answer::json(StatusCode::ACCEPTED, &published(&topic, &receipt)))
             }
             Some(Wait::Settled) => {
                 let patience = parameters.timeout.map_or(PATIENCE, |span| span.0).min(self.settings.wait_limit);
-                self.publish_and_wait(topic, (id, message), patience).await
+                self.publish_and_wait((tenant, &topic), (id, message), patience).await
             }
         }
     }
 
     /// Publishes. The id is one that the publisher gave in another way than by a `Hostel-Id` header.
-    pub(super) async fn keep(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
-        self.hand_in(topic, None, with_id(message, id)?).await
+    pub(super) async fn keep(
+        &self,
+        on: (&Tenant, &Topic),
+        id: Option<EventId>,
+        message: Message,
+    ) -> Result<Receipt, Failure> {
+        self.hand_in(on, None, with_id(message, id)?).await
     }
 
-    async fn hand_in(&self, topic: Topic, id: Option<EventId>, message: Message) -> Result<Receipt, Failure> {
-        Ok(self
-            .publish
-            .publish(Publication { tenant: self.tenant.clone(), topic, id, audience: Audience::Everyone, message })
-            .await?)
+    async fn hand_in(
+        &self,
+        (tenant, topic): (&Tenant, &Topic),
+        id: Option<EventId>,
+        message: Message,
+    ) -> Result<Receipt, Failure> {
+        let (tenant, topic) = (tenant.clone(), topic.clone());
+        Ok(self.publish.publish(Publication { tenant, topic, id, audience: Audience::Everyone, message }).await?)
     }
 
     async fn publish_and_wait(
         &self,
-        topic: Topic,
+        (tenant, topic): (&Tenant, &Topic),
         (id, message): (Option<EventId>, Message),
         patience: Duration,
     ) -> Result<Response<Body>, Failure> {
@@ -109,10 +123,10 @@ impl Ingress {
             Some(given) => EventId::new(given).map_err(hostel_event::port::PublishError::from)?,
             None => self.ids.event(),
         };
-        let waiter = self.watchers.waiters.expect(self.tenant.clone(), id.clone());
-        let receipt = self.hand_in(topic.clone(), Some(id.clone()), message).await?;
+        let waiter = self.watchers.waiters.expect(tenant.clone(), id.clone());
+        let receipt = self.hand_in((tenant, topic), Some(id.clone()), message).await?;
         // How another tenant that imports the topic fares with it is its own.
-        let own = |id: &SubscriptionId| id.tenant() == self.tenant.as_str();
+        let own = |id: &SubscriptionId| id.tenant() == tenant.as_str();
         let subscriptions: Vec<SubscriptionId> = receipt.subscriptions.into_iter().filter(own).collect();
         let progress = waiter.wait(&subscriptions, patience).await;
         let settlement = |(subscription, progress): &(_, Progress)| view::settlement(&id, subscription, progress);

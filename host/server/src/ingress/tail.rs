@@ -9,6 +9,7 @@ use serde::Deserialize;
 use hostel_api::view::LostEventsView;
 use hostel_event::cloud_event::CloudEvent;
 use hostel_event::message::Event;
+use hostel_event::name::Tenant;
 use hostel_event::pattern::Pattern;
 
 use super::Ingress;
@@ -30,11 +31,11 @@ enum Format {
 }
 
 impl Ingress {
-    /// Every event of this tenant whose topic a pattern hears, from now on.
-    pub(super) fn tail(&self, pattern: &str, uri: &Uri) -> Result<Response<Body>, Failure> {
+    /// Every event of a tenant whose topic a pattern hears, from now on.
+    pub(super) fn tail(&self, tenant: &Tenant, pattern: &str, uri: &Uri) -> Result<Response<Body>, Failure> {
         let Parameters { format } = query::parameters(uri)?;
         let pattern = Pattern::new(pattern)?;
-        let tenant = self.tenant.clone();
+        let tenant = tenant.clone();
         let pick = move |event: &Arc<Event>| {
             let wanted = event.tenant == tenant && pattern.matches(&event.topic);
             let id = Some(event.id.as_str());
