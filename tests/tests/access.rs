@@ -22,7 +22,7 @@ const TOKEN: &str = "[access]\nrequire = 'token'\n";
 
 fn asked(scopes: &[&str]) -> TokenRequest {
     let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-    TokenRequest { name: "test".to_owned(), scopes, expires_in: None }
+    TokenRequest { name: "test".to_owned(), scopes, ..TokenRequest::default() }
 }
 
 async fn token(operator: &Client, scopes: &[&str]) -> String {
@@ -86,7 +86,8 @@ fn row(route: &Route) -> Option<Row> {
         (Face::Admin, method, path) => match (method, path.strip_prefix("/v1/tenants/{tenant}")?) {
             ("GET" | "POST", "/tokens") | ("DELETE", "/tokens/{id}") | ("GET", "/audit") => admin,
             ("GET", "/components/{digest}" | "/handlers" | "/handlers/{name}" | "/subscriptions" | "/logs") => read,
-            ("GET", "/usage") => read,
+            ("GET", "/usage" | "/changes" | "/files/{digest}") => read,
+            ("PUT", "/files/{digest}") => deploy,
             ("GET", "/dead-letters" | "/dead-letters/{id}" | "/replays" | "/subscriptions/{id}/replay") => read,
             ("DELETE", "/dead-letters") | ("POST", "/dead-letters/redrive") => deploy,
             ("POST" | "DELETE", "/subscriptions/{id}/replay") => deploy,
@@ -135,7 +136,7 @@ async fn every_route_lets_in_whom_the_table_says() {
     roles.push(Some(first));
     for route in ROUTES {
         let Some(row) = row(route) else { panic!("{route:?} has no row: say here whom it lets in") };
-        let is_stream = route.path.ends_with("/events") || route.path.ends_with("/watch");
+        let is_stream = ["/events", "/watch", "/changes"].iter().any(|end| route.path.ends_with(end));
         let deletes_tenant = route.method == "DELETE" && route.path == "/v1/tenants/{tenant}";
         for (role, (token, expected)) in roles.iter().zip(row).enumerate() {
             // What ends by itself is asked byte by byte; a stream does not end, and a tenant that went is gone.

@@ -99,3 +99,20 @@ async fn a_host_that_answers_is_found_with_its_version() {
     assert!(of_people.stdout.lines().any(|line| line.starts_with("ok    host ")), "{}", of_people.stdout);
     assert_eq!(ran.code, of_people.code);
 }
+
+#[tokio::test]
+async fn authorities_that_cannot_be_read_are_found() {
+    let folder = folder();
+    let config = |path: &str| format!("{FREE}admin.secure = true\nadmin.client_ca = '{path}'\n");
+    let ran = doctor(folder.path(), &config("nowhere.pem"), &["--json"]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let found = said(&ran, "client certificates");
+    let [(verdict, what)] = &found[..] else { panic!("{found:?}") };
+    assert!(verdict == "finding" && what.starts_with("`admin.client_ca`: cannot read `nowhere.pem`"), "{what}");
+
+    let made = rcgen::generate_simple_self_signed(["ca".to_owned()]).expect("a certificate");
+    fs::write(folder.path().join("ca.pem"), made.cert.pem()).expect("written");
+    let ran = doctor(folder.path(), &config("ca.pem"), &["--json"]).await;
+    let expected = ("fine".to_owned(), "`ca.pem` has 1 certificate, for `admin.client_ca`".to_owned());
+    assert_eq!(said(&ran, "client certificates"), [expected]);
+}

@@ -272,7 +272,7 @@ async fn a_tenants_token_is_shown_what_is_the_tenants() {
     let operator = host.client_with("acme", &first);
     let request = |scopes: &[&str]| {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        TokenRequest { name: "test".to_owned(), scopes, expires_in: None }
+        TokenRequest { name: "test".to_owned(), scopes, ..TokenRequest::default() }
     };
     let mut members = Vec::new();
     for tenant in ["acme", "globex"] {

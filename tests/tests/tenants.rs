@@ -32,7 +32,8 @@ async fn two_tenants() -> (Host, Client, String, String) {
     let mut tokens = Vec::new();
     for tenant in ["acme", "globex"] {
         operator.put_tenant(tenant, &TenantDocument::default()).await.expect("created");
-        let request = TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], expires_in: None };
+        let request =
+            TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], ..TokenRequest::default() };
         let of = host.client_with(tenant, &first);
         tokens.push(of.create_token(Owner::Tenant, &request).await.expect("made").secret);
     }

@@ -1,11 +1,13 @@
 //! The watched folder: what lies in it is what runs, and nothing in it can take down what ran.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hostel_api::client::Client;
+use hostel_api::tenant::TenantDocument;
 use hostel_api::view::{HandlerView, SettlementOutcome};
 use hostel_tests::host::{Host, PATIENCE};
 use hostel_tests::{cli, repository, sample};
@@ -193,4 +195,73 @@ async fn a_folder_that_cannot_be_read_changes_nothing() {
     put(folder.path(), "later", "1");
     until(&host, |handlers| names(handlers) == ["hello", "later"]).await;
     assert_served(&host, "hello").await;
+}
+
+/// Looks at a tenant's handlers until these are there.
+async fn until_of(client: &Client, wanted: &[&str]) {
+    let looking = async {
+        while names(&client.handlers().await.expect("listed")) != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("it comes to {wanted:?}"));
+}
+
+#[tokio::test]
+async fn each_tenant_has_a_folder_of_its_own_that_deploys_for_nobody_else() {
+    let (folder, config) = watched();
+    let config = format!("{config}watch_layout = 'tenants'\n");
+    for name in ["acme", "default", "nobody"] {
+        fs::create_dir(folder.path().join(name)).expect("made");
+    }
+    put(&folder.path().join("default"), "hello", "1");
+    put(&folder.path().join("acme"), "hello", "1");
+    put(&folder.path().join("nobody"), "hello", "1");
+    let host = Host::start_with(&config).await;
+    until_of(&host.client, &["hello"]).await;
+    assert_served(&host, "hello").await;
+    // It is taken as soon as there is such a tenant, and not before.
+    let acme = host.client_of("acme");
+    assert!(acme.handlers().await.is_err(), "there is no such tenant yet");
+    acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
+    until_of(&acme, &["hello"]).await;
+
+    // What leads to another tenant's folder is refused, what leads elsewhere in one's own is not.
+    let link = |target: &str, link: &str| {
+        std::os::unix::fs::symlink(target, folder.path().join("acme").join(link)).expect("linked");
+    };
+    fs::write(folder.path().join("nobody/stolen.handler.toml"), manifest("stolen", "1")).expect("written");
+    fs::write(folder.path().join("nobody/hello.wasm"), component()).expect("written");
+    link("../nobody/stolen.handler.toml", "stolen.handler.toml");
+    fs::create_dir(folder.path().join("acme/lent")).expect("made");
+    fs::write(folder.path().join("acme/lent/handler.toml"), manifest("lent", "1")).expect("written");
+    link("../hello/hello.wasm", "lent/hello.wasm");
+    until_of(&acme, &["hello", "lent", "stolen"]).await;
+    let stolen = acme.handler("stolen").await.expect("listed");
+    let why = "E0037: cannot read `stolen.handler.toml`: a link leads out of the tenant's folder";
+    assert_eq!(stolen.failed.as_deref(), Some(why));
+    assert_eq!(acme.handler("lent").await.expect("listed").failed, None);
+
+    // A restart deploys nothing again, and takes away what went meanwhile.
+    let before = acme.handler("lent").await.expect("there").deployed_at;
+    let (said, data) = host.stop().await;
+    assert_eq!(said.matches("there is no tenant `nobody`").count(), 1, "{said}");
+    assert!(said.contains("E0057"), "{said}");
+    fs::remove_dir_all(folder.path().join("default")).expect("removed");
+    fs::remove_dir_all(folder.path().join("acme/hello")).expect("removed");
+    fs::remove_file(folder.path().join("acme/stolen.handler.toml")).expect("removed");
+    let host = Host::start_in(data, &config).await;
+    let acme = host.client_of("acme");
+    // The link in it leads nowhere now; what ran goes on.
+    until_of(&acme, &["lent"]).await;
+    assert_eq!(acme.handler("lent").await.expect("there").deployed_at, before);
+    until_of(&host.client, &[]).await;
+    let config = host.data().join("hostel.toml");
+    let data = host.data().join("data");
+    let examined = cli::run(
+        &host,
+        &["doctor", "--config", config.to_str().expect("plain"), "--data-dir", data.to_str().expect("plain")],
+    )
+    .await;
+    assert!(examined.stdout.contains("there is no tenant `nobody`"), "{examined:?}");
 }

@@ -4,6 +4,7 @@
 //! silence. How bytes go over the wire is in `transport`, where a stream's messages become items in `follow`.
 
 mod batches;
+mod deployments;
 mod follow;
 mod peers;
 mod registry;
@@ -11,6 +12,7 @@ mod replays;
 mod tenants;
 mod tls;
 mod transport;
+mod upload;
 mod usage;
 
 use std::path::Path;
@@ -21,9 +23,11 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use self::deployments::Progress;
 pub use self::follow::{Followed, Item};
 pub use self::replays::ReplayQuery;
 pub use self::tenants::{Force, Owner};
+pub use self::tls::{Certificate, Tls};
 pub use self::transport::ClientError;
 use self::transport::{Ask, Base, Security, Transport, segment};
 pub use self::usage::UsageQuery;
@@ -109,7 +113,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Invalid`] when a base URL is not `http://host:port` or `https://host:port`.
     pub fn new(target: &Target) -> Result<Self, ClientError> {
-        Self::trusting(target, None)
+        Self::over(target, &Tls::default())
     }
 
     /// The same, that believes hosts over TLS whose certificates the authorities in this PEM file vouch for, beside the
@@ -118,12 +122,18 @@ impl Client {
     /// # Errors
     /// [`ClientError::Invalid`] as for [`new`](Self::new), and when the file has no certificates.
     pub fn trusting(target: &Target, authorities: Option<&Path>) -> Result<Self, ClientError> {
+        Self::over(target, &Tls { authorities: authorities.map(Path::to_owned), certificate: None })
+    }
+
+    /// The same, that also shows a certificate to a host which asks for one.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] as for [`trusting`](Self::trusting), and when certificate and key cannot be used.
+    pub fn over(target: &Target, tls: &Tls) -> Result<Self, ClientError> {
         let (admin, ingress) = (Base::parse(&target.admin)?, Base::parse(&target.ingress)?);
         // Reading the system's authorities takes some milliseconds that a plain client need not wait for.
-        let security = match authorities {
-            None if !admin.is_secure() && !ingress.is_secure() => Security::Plain,
-            authorities => Security::Tls(authorities),
-        };
+        let is_plain = *tls == Tls::default() && !admin.is_secure() && !ingress.is_secure();
+        let security = if is_plain { Security::Plain } else { Security::Tls(tls) };
         Ok(Self { transport: Transport::new(security)?, admin, ingress, tenant: target.tenant.clone() })
     }
 

@@ -3,6 +3,7 @@
 //! Shared by the server, the command line and the tests, so that the three cannot disagree. It knows nothing of how a
 //! host works: names, topics and patterns are texts here, and the server checks them.
 
+pub mod change;
 pub mod client;
 pub mod document;
 pub mod manifest;

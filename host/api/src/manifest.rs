@@ -36,6 +36,10 @@ pub struct Manifest {
     /// The names of the tenant's secrets that `wasi:config/store` answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// The files that it reads, at `/files`. In TOML, a folder, relative to the manifest. In JSON, `sha256:` and 64
+    /// hexadecimal digits, of the bundle of that folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<String>,
     /// What it hears.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<Subscription>,

@@ -148,7 +148,7 @@ fn names(path: &'static str) -> impl Iterator<Item = &'static str> {
 fn segment(name: &str) -> Value {
     let description = match name {
         "tenant" => "The tenant's name.",
-        "digest" => "The SHA-256 of the component's bytes: `sha256:` and 64 hexadecimal digits.",
+        "digest" => "The SHA-256 of the bytes: `sha256:` and 64 hexadecimal digits.",
         "id" => "The id, as a list shows it. Of a subscription also its handler's name, which means all that it has.",
         "topic" => "A topic, such as `orders.created`.",
         "pattern" => "A pattern of topics, such as `orders.*` or `orders.>`.",
@@ -252,7 +252,7 @@ fn tag(route: &Route) -> &'static str {
         Some("tenants") => "Tenants",
         Some("tokens") => "Tokens",
         Some("audit") => "Audit",
-        Some("components" | "handlers") => "Handlers",
+        Some("components" | "files" | "handlers" | "changes") => "Handlers",
         Some("subscriptions" | "replays") => "Subscriptions",
         Some("dead-letters") => "Dead letters",
         Some("logs") => "Logs",

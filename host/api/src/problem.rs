@@ -204,8 +204,16 @@ codes! {
         "remove one that is not needed any more, or ask the operator to raise the limit";
     NotExported, "E0051", 422, "topics not exported to this tenant",
         "ask the operator to add the topics to `exports` of the tenant that they belong to";
+    ClientCertificateRefused, "E0052", 500, "host refuses the client's certificate, or wants one",
+        "give one that the host's `client_ca` has signed, with `--client-certificate` and `--client-key`";
+    CertificateTaken, "E0053", 409, "certificate stands for another token",
+        "revoke that token first";
     QuotaExceeded, "E0056", 429, "quota used up",
         "send again after `Retry-After`, or ask the operator for a larger quota";
+    NobodysFolder, "E0057", 422, "folder of no tenant",
+        "create the tenant with `hostel tenants create`, or rename the folder";
+    BundleRefused, "E0058", 422, "bundle of files refused",
+        "bring plain files and folders, and fewer or smaller ones than the error names";
     ToolMissing, "E0060", 500, "tool for building is missing",
         "install what the error names";
     BuildFailed, "E0061", 500, "handler does not build",

@@ -18,6 +18,10 @@ pub struct TokenRequest {
     /// How long it is good; absent: until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<Span>,
+    /// The SHA-256, in hexadecimal, of a client's certificate: who shows that on a connection has the token, which then
+    /// has no secret. Absent: the token is shown by its secret. Takes an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 impl TokenRequest {
@@ -47,6 +51,9 @@ pub struct TokenView {
     pub expires_at: Option<String>,
     /// Whether that is over.
     pub expired: bool,
+    /// The SHA-256 of the certificate that it stands for; absent: it is shown by its secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// A token that was just made. Nobody can be told `secret` a second time.
@@ -54,7 +61,9 @@ pub struct TokenView {
 pub struct CreatedTokenView {
     /// What stays known of it.
     pub token: TokenView,
-    /// The token itself, to be sent as `Authorization: Bearer …`.
+    /// The token itself, to be sent as `Authorization: Bearer …`. Absent where the token stands
+    /// for a certificate.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
 }
 
@@ -111,6 +120,7 @@ mod tests {
             created_at: String::new(),
             expires_at: None,
             expired: false,
+            certificate: None,
         };
         let printed = format!("{:?}", CreatedTokenView { token, secret: "s3cret".to_owned() });
         assert!(printed.contains("ci") && !printed.contains("s3cret"), "{printed}");

@@ -43,6 +43,15 @@ pub struct ComponentView {
     pub took: Vec<StageView>,
 }
 
+/// A bundle of files that the host keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FilesView {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Whether the host had it before.
+    pub known: bool,
+}
+
 /// A stage of a deployment that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageView {
@@ -69,6 +78,9 @@ pub struct HandlerView {
     pub subscriptions: Vec<Subscription>,
     /// Patterns of the topics that it may publish on.
     pub publish: Vec<String>,
+    /// The bundle of files that it reads: `sha256:` and 64 hexadecimal digits; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<String>,
     /// How many events one instance may serve; absent: each event has a fresh one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<NonZeroU32>,

@@ -151,6 +151,8 @@ pub struct Grants {
     pub secrets: BTreeSet<String>,
     /// What `wasi:cli/environment` answers.
     pub environment: BTreeMap<String, String>,
+    /// The bundle of files that it reads.
+    pub files: Option<Digest>,
 }
 
 impl Grants {
@@ -171,6 +173,7 @@ impl fmt::Debug for Grants {
             .field("config", &self.config.keys().collect::<Vec<_>>())
             .field("secrets", &self.secrets)
             .field("environment", &self.environment.keys().collect::<Vec<_>>())
+            .field("files", &self.files)
             .finish()
     }
 }

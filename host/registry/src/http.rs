@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use tokio::time::Instant;
 
-use hostel_api::client::{Client, ClientError, Followed, Item, Target};
+use hostel_api::client::{Client, ClientError, Followed, Item, Target, Tls};
 use hostel_api::problem::{Code, Problem};
 use hostel_api::registry::ServiceChangeView;
 use hostel_event::port::{Change, Registry, RegistryError, Service, Watch};
@@ -28,7 +28,16 @@ pub struct Http {
     client: Client,
 }
 
-/// The address is none that a host can be asked at.
+/// What the host of a registry is to know of this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Security {
+    /// A token to be let in with.
+    pub token: Option<String>,
+    /// Whom to believe, and what to show, where the address says `https`.
+    pub tls: Tls,
+}
+
+/// The address is none that a host can be asked at, or not with what is to be shown there.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use `{address}` as the address of a registry")]
 pub struct AddressError {
@@ -46,10 +55,22 @@ impl Http {
     /// # Errors
     /// [`AddressError`].
     pub fn new(address: &str) -> Result<Self, AddressError> {
+        Self::with(address, &Security::default())
+    }
+
+    /// The same of a host that asks who its clients are.
+    ///
+    /// # Errors
+    /// [`AddressError`], also for files that cannot be used.
+    pub fn with(address: &str, security: &Security) -> Result<Self, AddressError> {
         let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         // A registry is nobody's in particular, and the ingress is not asked.
         let target = Target { admin: url.clone(), ingress: url, tenant: String::new() };
-        let client = Client::new(&target).map_err(|source| AddressError { address: address.to_owned(), source })?;
+        let client = Client::over(&target, &security.tls).and_then(|client| match &security.token {
+            Some(token) => client.with_token(token),
+            None => Ok(client),
+        });
+        let client = client.map_err(|source| AddressError { address: address.to_owned(), source })?;
         Ok(Self { client })
     }
 }

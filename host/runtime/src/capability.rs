@@ -3,6 +3,7 @@
 
 pub(crate) mod config;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod key_value;
 pub(crate) mod logging;
@@ -25,6 +26,7 @@ use crate::state::State;
 pub(crate) fn linker(engine: &Engine, calls: Calls) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    files::link(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     bindings::wasmcloud::Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;

@@ -42,6 +42,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use capability::files::Files;
 pub use component::Component;
 pub use engine::{Allocator, allocator};
 pub use guest::{Guest, InitError, InitFailure};

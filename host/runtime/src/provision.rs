@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use hostel_event::handler::Digest;
 use hostel_event::name::Tenant;
+
+use crate::capability::files::Files;
 
 /// What the operator has for tenants. Its methods are called while a guest waits: they must not block.
 pub trait Provision: Send + Sync {
@@ -12,6 +15,10 @@ pub trait Provision: Send + Sync {
 
     /// How many connections a tenant's handlers may have open to the outside; `None`: as many as there are.
     fn connections(&self, tenant: &Tenant) -> Option<usize>;
+
+    /// The files of this bundle of a tenant; `None` if they are not ready. Asked only for the one that stands in the
+    /// handler's manifest, which the host has ready before the handler runs.
+    fn files(&self, tenant: &Tenant, bundle: &Digest) -> Option<Files>;
 }
 
 /// Nobody has secrets, and nobody is held to a number of connections.
@@ -23,6 +30,10 @@ impl Provision for Nothing {
     }
 
     fn connections(&self, _: &Tenant) -> Option<usize> {
+        None
+    }
+
+    fn files(&self, _: &Tenant, _: &Digest) -> Option<Files> {
         None
     }
 }

@@ -6,9 +6,11 @@ use hostel_event::handler::{Grants, Handler};
 use hostel_event::port::Call;
 use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::capability::files::{Files, Open};
 use crate::capability::http::Http;
 use crate::capability::wasi;
 use crate::limiter::Limiter;
@@ -31,6 +33,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     /// Made when the guest first calls WASI; many never do.
     wasi: Option<Wasi>,
+    /// The folder of files that it was told of, if it asked.
+    told: Option<Files>,
     pub(crate) outgoing: Arc<Outgoing>,
     /// What the operator has for its tenant.
     pub(crate) provision: Arc<dyn Provision>,
@@ -43,6 +47,8 @@ pub(crate) struct State {
     pub(crate) log: Arc<Mutex<Recorder>>,
     /// Made when the guest first sends a request.
     pub(crate) http: Option<Http>,
+    /// What it has open of its files.
+    pub(crate) open: Open,
 }
 
 /// What a guest has of WASI.
@@ -64,7 +70,20 @@ impl State {
         let limiter = Limiter::new(handler.limits.memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        Self { handler, limiter, table, wasi: None, outgoing, provision, call: None, meter, log, http: None }
+        Self {
+            handler,
+            limiter,
+            table,
+            wasi: None,
+            told: None,
+            outgoing,
+            provision,
+            call: None,
+            meter,
+            log,
+            http: None,
+            open: Open::default(),
+        }
     }
 
     pub(crate) fn grants(&self) -> &Grants {
@@ -73,15 +92,28 @@ impl State {
 
     /// Forgets the event. What the guest itself keeps of it is in its memory, or still [held](Self::holds_on).
     pub(crate) fn forget(&mut self) {
-        (self.call, self.http) = (None, None);
+        (self.call, self.http, self.open) = (None, None, Open::default());
     }
 
-    /// Whether the guest holds anything of the host's but standard streams and what waits for them: a bucket, a request
+    /// The files that it may read, as it asks where they are.
+    pub(crate) fn files(&mut self) -> Option<Files> {
+        let bundle = self.handler.grants.files?;
+        self.told = self.provision.files(&self.handler.tenant, &bundle);
+        self.told.clone()
+    }
+
+    /// Whether the guest holds anything of the host's but standard streams, what waits for them, and the folder of its files: a bucket, a request
     /// under way, an answer's body. With it a later event could reach what belongs to an earlier one.
     pub(crate) fn holds_on(&mut self) -> bool {
         let streams = self.wasi.as_ref().map_or(0, |wasi| Arc::strong_count(&wasi.streams) - wasi.own);
-        let held = self.table.iter_mut().filter(|entry| !entry.is::<DynPollable>()).count();
-        held > streams
+        let told = self.told.as_ref();
+        // What it was told of is the same for every event, and nobody can change it.
+        let is_told = |descriptor: &Descriptor| told.is_some_and(|files| files.is(descriptor));
+        let held = self
+            .table
+            .iter_mut()
+            .filter(|entry| !entry.is::<DynPollable>() && !entry.downcast_ref::<Descriptor>().is_some_and(is_told));
+        held.count() > streams
     }
 }
 

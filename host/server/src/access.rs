@@ -5,6 +5,7 @@
 //! like what does not exist. What was changed, and by whom, is written down in [`audit`].
 
 pub(crate) mod audit;
+pub(crate) mod certificate;
 pub(crate) mod cover;
 pub(crate) mod scope;
 mod secret;
@@ -18,8 +19,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use futures_util::StreamExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Request, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
+use http::uri::Authority;
+use http::{Request, Response};
 use percent_encoding::percent_decode_str;
 
 use hostel_api::problem::Code;
@@ -35,6 +37,7 @@ use crate::telemetry;
 use crate::tenants::Tenants;
 
 use audit::{Audit, Begun};
+use certificate::Fingerprint;
 use scope::Scope;
 use tokens::{Token, Tokens};
 
@@ -45,7 +48,7 @@ pub(crate) enum Identity {
     Nobody,
     /// Whoever reaches the host, where nobody is asked.
     Local,
-    /// The holder of a token.
+    /// The holder of a token, or of the certificate that stands for it.
     Holder(Arc<Token>),
 }
 
@@ -119,6 +122,15 @@ impl Granted {
         self.segments.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
     }
 
+    /// Whether who asks speaks for the host itself.
+    pub(crate) fn is_operators(&self) -> bool {
+        match &self.who {
+            Identity::Nobody => false,
+            Identity::Local => true,
+            Identity::Holder(token) => token.tenant.is_none(),
+        }
+    }
+
     /// What the path names beside its tenant, for people.
     fn target(&self) -> Option<String> {
         let named: Vec<&str> =
@@ -166,7 +178,7 @@ impl Access {
         N: FnOnce(Request<hyper::body::Incoming>) -> F,
         F: Future<Output = Response<Body>>,
     {
-        let who = self.identify(request.headers());
+        let who = self.identify(&request);
         let granted = self.admit(Face::Admin, &request, who.clone(), None);
         let begun = self.begin(&request, &who, granted.as_ref().ok(), from);
         let response = match granted {
@@ -176,10 +188,10 @@ impl Access {
                 granted.limit(next(request).await)
             }
         };
-        if let Some(begun) = begun {
-            begun.end(&response).await;
+        match begun {
+            Some(begun) => begun.answered(response).await,
+            None => response,
         }
-        response
     }
 
     /// Lets a request of the ingress in or not; not for go-micro's endpoint.
@@ -187,7 +199,7 @@ impl Access {
     /// # Errors
     /// The answer, if it is not let in.
     pub(crate) fn ingress<B>(&self, door: &Door, request: &Request<B>) -> Result<Granted, Failure> {
-        self.admit(Face::Ingress, request, self.identify(request.headers()), Some(door))
+        self.admit(Face::Ingress, request, self.identify(request), Some(door))
     }
 
     /// Lets a request for go-micro's endpoint in or not.
@@ -198,7 +210,7 @@ impl Access {
         if door.anonymous {
             return Ok(());
         }
-        let who = self.identify(request.headers());
+        let who = self.identify(request);
         let need = Need { right: Right::Peer, tenant: Some(door.tenant.clone()), topics: None };
         decide(&need, &who).map_err(|denied| {
             telemetry::peer_denied(from);
@@ -206,13 +218,21 @@ impl Access {
         })
     }
 
-    /// Who shows these headers.
-    fn identify(&self, headers: &HeaderMap) -> Identity {
+    /// Who asks. Whoever shows a token is believed by it or not at all; who shows none is known by the certificate of the
+    /// connection, which the listener has put there and nobody else can.
+    fn identify<B>(&self, request: &Request<B>) -> Identity {
         if self.require == Require::None {
             return Identity::Local;
         }
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-        let token = bearer.and_then(|text| self.tokens.verify(text, self.clock.wall()));
+        let now = self.clock.wall();
+        let token = match request.headers().get(AUTHORIZATION) {
+            Some(value) => value.to_str().ok().and_then(bearer).and_then(|text| self.tokens.verify(text, now)),
+            None if is_of_another_site(request) => None,
+            None => {
+                let certificate = request.extensions().get::<Fingerprint>();
+                certificate.and_then(|certificate| self.tokens.of_certificate(certificate, now))
+            }
+        };
         token.map_or(Identity::Nobody, Identity::Holder)
     }
 
@@ -304,6 +324,16 @@ impl Access {
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whether a browser asks on behalf of another site's page. It shows its user's certificate for whatever page it has
+/// open; a token it sends only for one that has it.
+fn is_of_another_site<B>(request: &Request<B>) -> bool {
+    let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let own = request.uri().authority().map(Authority::as_str).or_else(|| header(HOST));
+    let is_foreign = |origin: &str| origin.split_once("://").is_none_or(|(_, authority)| Some(authority) != own);
+    header(HeaderName::from_static("sec-fetch-site")).is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        || header(ORIGIN).is_some_and(is_foreign)
 }
 
 fn failure(denied: Denied) -> Failure {

@@ -1,13 +1,16 @@
 //! The admin API: where operators and the command line come in. The paths are all here, the work in the files below.
 
 mod audit;
+mod changes;
 mod components;
 mod dead_letters;
+mod files;
 mod handlers;
 mod logs;
 pub(crate) mod metrics;
 mod openapi;
 mod peers;
+mod progress;
 mod registry;
 mod replays;
 mod subscriptions;
@@ -72,6 +75,7 @@ type Answer = Result<Response, Failure>;
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     let of_tenant = Router::new()
         .route("/components/{digest}", put(components::put).get(components::get))
+        .route("/files/{digest}", put(files::put).get(files::get))
         .route("/handlers", get(handlers::list))
         .route("/handlers/{name}", put(handlers::put).get(handlers::get).delete(handlers::delete))
         .route("/handlers/{name}/rollback", post(handlers::rollback))
@@ -89,6 +93,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/tokens/{id}", delete(tokens::revoke_of_tenant))
         .route("/audit", get(audit::of_tenant))
         .route("/logs", get(logs::read))
+        .route("/changes", get(changes::watch))
         .route("/usage", get(usage::of_tenant));
     let of_registry = Router::new()
         .route("/services", get(registry::list).post(registry::register).delete(registry::deregister))

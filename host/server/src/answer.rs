@@ -226,7 +226,8 @@ impl From<Refusal> for Failure {
             Refusal::Manifest(_) => Code::MalformedDocument,
             Refusal::NothingKept(_) => Code::NothingKept,
             Refusal::Digest { .. } => Code::DigestMismatch,
-            Refusal::NoComponent(_) => {
+            Refusal::Bundle(_) => Code::BundleRefused,
+            Refusal::NoComponent(_) | Refusal::NoFiles(_) => {
                 return Self::new(Code::NotFound, detail).hint("`hostel deploy` uploads it before it deploys");
             }
             Refusal::NoPrevious(_) => {
@@ -239,6 +240,7 @@ impl From<Refusal> for Failure {
             Refusal::TenantOfConfig(_) => Code::TenantOfConfig,
             Refusal::TenantNotEmpty(_) => Code::TenantNotEmpty,
             Refusal::Limit(_) => Code::LimitReached,
+            Refusal::CertificateTaken(_) => Code::CertificateTaken,
             Refusal::NotExported { .. } => Code::NotExported,
             Refusal::NoSecret { .. } => Code::NoSecret,
             Refusal::Load(error) => match load_code(error) {

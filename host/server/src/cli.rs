@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
-use hostel_api::client::{Client, Target};
+use hostel_api::client::{Certificate, Client, Target, Tls};
 
 use self::failure::Failure;
 
@@ -76,6 +76,12 @@ pub(crate) struct Connection {
     /// A file of certificates to believe hosts by, beside the system's, for URLs of `https`; PEM
     #[arg(long, global = true, env = "HOSTEL_CA", value_name = "FILE", help_heading = "Connection")]
     ca: Option<PathBuf>,
+    /// A certificate to show to hosts that ask for one, and the chain behind it; PEM
+    #[arg(long, global = true, env = "HOSTEL_CLIENT_CERTIFICATE", value_name = "FILE", help_heading = "Connection")]
+    client_certificate: Option<PathBuf>,
+    /// Its private key; PEM
+    #[arg(long, global = true, env = "HOSTEL_CLIENT_KEY", value_name = "FILE", help_heading = "Connection")]
+    client_key: Option<PathBuf>,
 }
 
 /// Without the token.
@@ -91,9 +97,15 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// A client of the host that it names, with the token that it has.
     fn client(self) -> Result<Client, Failure> {
-        let Self { admin_url, ingress_url, tenant, token, token_file, ca } = self;
+        let Self { admin_url, ingress_url, tenant, token, token_file, ca, client_certificate, client_key } = self;
         let target = Target { admin: admin_url, ingress: ingress_url, tenant };
-        let client = Client::trusting(&target, ca.as_deref())?;
+        let certificate = match (client_certificate, client_key) {
+            (None, None) => None,
+            (Some(chain), Some(key)) => Some(Certificate { chain, key }),
+            // Either may come from the environment, so this is not clap's to find.
+            _ => return Err(Failure::Misuse("`--client-certificate` and `--client-key` go together".to_owned())),
+        };
+        let client = Client::over(&target, &Tls { authorities: ca, certificate })?;
         let token = match (token.filter(|token| !token.is_empty()), token_file) {
             (Some(token), _) => Some(token),
             (None, Some(file)) => {

@@ -10,7 +10,6 @@ use hostel_dispatch::admit::{self, Admission};
 use hostel_dispatch::driver::{self, Dispatcher};
 use hostel_dispatch::quota::Quotas;
 use hostel_event::id::{Entropy, Ids};
-use hostel_event::name::Tenant;
 use hostel_event::port::{Clock, Observe, Publish};
 use hostel_log::record::Kind;
 use hostel_runtime::{Network as AddressNetwork, Runtime, RuntimeError};
@@ -25,6 +24,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::access::{Require, configured};
 use crate::config::load::Mistake;
+use crate::deploy::files::Files;
 use crate::deploy::{self, Deployments};
 use crate::ingress::{self, Ingress};
 use crate::keep::Keep;
@@ -48,12 +48,12 @@ pub(crate) struct Host {
     network: Arc<Network>,
 }
 
-/// Puts a host together. `stop` ends what clients follow, and readiness.
+/// Puts a host together that listens for events at these addresses, the main one first. `stop` ends what clients follow, and readiness.
 ///
 /// Must be called within a tokio runtime.
 pub(crate) async fn compose(
     config: &Config,
-    ingress: SocketAddr,
+    listens: &[SocketAddr],
     secrets: Arc<Secrets>,
     stop: &CancellationToken,
 ) -> Result<Host, Mistake> {
@@ -87,13 +87,14 @@ pub(crate) async fn compose(
         capacity: config.runtime.invocations,
         seed: rand::random(),
     });
-    let provision = Arc::new(Provided { secrets: Arc::clone(&secrets), quotas: Arc::clone(&quotas) });
+    let files = Arc::new(files(config)?);
+    let (secrets_of, quotas_of) = (Arc::clone(&secrets), Arc::clone(&quotas));
+    let provision = Arc::new(Provided { secrets: secrets_of, quotas: quotas_of, files: Arc::clone(&files) });
     let runtime = Runtime::providing(&runtime_settings(config)?, Arc::clone(&clock), provision);
     let runtime = Arc::new(runtime.map_err(|error| mistake(&error))?);
-    let network = Arc::new(Network::start(network::Parts {
+    let network = Arc::new(Network::start(&network::Parts {
         config,
-        tenant: tenant(config)?,
-        ingress,
+        listens,
         clock: Arc::clone(&clock),
         broker: Arc::clone(&broker),
         observe: Arc::clone(&observe),
@@ -102,12 +103,14 @@ pub(crate) async fn compose(
     let access = Arc::new(access(config, &keep, &clock, quotas).await?);
     let parts = deploy::Parts {
         tenants: Arc::clone(&access.tenants),
+        files,
         secrets,
         runtime: Arc::clone(&runtime),
         broker: Arc::clone(&broker),
         keep: keep.clone(),
         dispatcher: dispatcher.clone(),
         network: Arc::clone(&network),
+        watchers: Arc::clone(&watchers),
         clock: Arc::clone(&clock),
     };
     let deployments = Arc::new(Deployments::open(parts, &config.data_dir).map_err(|error| Mistake {
@@ -211,6 +214,14 @@ fn traces(config: &Config) -> Result<Traces, Mistake> {
     Ok(Traces::to(collector))
 }
 
+/// The files that handlers bring along.
+fn files(config: &Config) -> Result<Files, Mistake> {
+    Files::open(&config.data_dir, bytes(config.admin.files_limit.0)).map_err(|error| Mistake {
+        code: Code::DataDirectoryUnusable,
+        text: format!("cannot use the data directory `{}`: {error}", config.data_dir.display()),
+    })
+}
+
 fn ingress_settings(config: &Config, is_durable: bool) -> ingress::Settings {
     ingress::Settings {
         body_limit: bytes(config.ingress.message_limit.0),
@@ -248,12 +259,6 @@ fn mistake(error: &RuntimeError) -> Mistake {
         _ => Code::Internal,
     };
     Mistake { code, text }
-}
-
-/// Checked when the config was read; checked again rather than believed.
-fn tenant(config: &Config) -> Result<Tenant, Mistake> {
-    Tenant::new(&config.ingress.tenant)
-        .map_err(|error| Mistake { code: Code::BadConfigValue, text: format!("`ingress.tenant`: {error}") })
 }
 
 fn bytes(size: u64) -> usize {

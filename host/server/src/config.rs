@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use hostel_api::unit::{ByteSize, Span};
 use hostel_broker::choice::Choice;
 
-use access::{Access, Listener, TenantEntry};
+use access::{Access, ClientCertificates, Listener, TenantEntry};
 use broker::Broker;
 use deploy::{Deploy, SecretSource};
 use telemetry::Telemetry;
@@ -78,6 +78,10 @@ pub(crate) struct Ingress {
     pub(crate) certificate: PathBuf,
     /// Its private key, PEM.
     pub(crate) key: PathBuf,
+    /// The authorities that sign the certificates of its clients, PEM; empty: clients are asked for none.
+    pub(crate) client_ca: PathBuf,
+    /// Whether clients must show one.
+    pub(crate) client_certificates: ClientCertificates,
     /// The most bytes of a message, headers and body together.
     pub(crate) message_limit: ByteSize,
     /// How long a client may take for a request's head, from when it connected or got its last answer. So this is also
@@ -103,8 +107,14 @@ pub(crate) struct Admin {
     pub(crate) certificate: PathBuf,
     /// Its private key, PEM.
     pub(crate) key: PathBuf,
+    /// The authorities that sign the certificates of its clients, PEM; empty: clients are asked for none.
+    pub(crate) client_ca: PathBuf,
+    /// Whether clients must show one.
+    pub(crate) client_certificates: ClientCertificates,
     /// The most bytes of a component.
     pub(crate) component_limit: ByteSize,
+    /// The most bytes of a bundle of files.
+    pub(crate) files_limit: ByteSize,
     /// How many connections are open at the same time.
     pub(crate) connections: usize,
 }
@@ -130,12 +140,38 @@ pub(crate) struct Registry {
     pub(crate) kind: RegistryKind,
     /// The admin API of the host whose registry is used.
     pub(crate) address: String,
+    /// A file with the token that it wants; empty: none.
+    pub(crate) token_file: PathBuf,
+    /// The authorities to believe it by, beside the system's, PEM; empty: the system's alone.
+    pub(crate) ca: PathBuf,
+    /// The certificate chain to show to it, PEM; empty: none.
+    pub(crate) client_certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) client_key: PathBuf,
     /// The network interface that mDNS speaks on; empty: the one that the ingress listens on.
     pub(crate) interface: String,
     /// How long a node stays known unless it is registered again.
     pub(crate) ttl: Span,
     /// How often nodes are registered again.
     pub(crate) interval: Span,
+}
+
+impl Registry {
+    /// Whether another may be the same, as far as the config tells. One in the host's memory is nobody else's.
+    fn may_be(&self, other: &Self) -> bool {
+        let place = |one: &Self| {
+            let address = one.address.rsplit("://").next().unwrap_or_default();
+            address.trim_end_matches('/').to_ascii_lowercase()
+        };
+        match (self.kind, other.kind) {
+            (RegistryKind::Mdns, RegistryKind::Mdns) => {
+                // Without a name it is whichever the listener is on.
+                self.interface == other.interface || self.interface.is_empty() || other.interface.is_empty()
+            }
+            (RegistryKind::Http, RegistryKind::Http) => place(self) == place(other),
+            _ => false,
+        }
+    }
 }
 
 /// Which registry.
@@ -185,6 +221,10 @@ pub(crate) struct Peers {
     pub(crate) certificate_authorities: PathBuf,
     /// Trust whatever certificate a peer shows, as go-micro v2 does.
     pub(crate) trust_any_certificate: bool,
+    /// The certificate chain to show to peers that ask for one, PEM; empty: none.
+    pub(crate) client_certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) client_key: PathBuf,
 }
 
 /// By which broker events are exchanged.
@@ -284,6 +324,8 @@ impl Default for Ingress {
             secure: false,
             certificate: PathBuf::new(),
             key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_certificates: ClientCertificates::Required,
             message_limit: ByteSize(MIB),
             // Longer than a minute: who publishes every 10, 30 or 60 seconds keeps its connection, and does not meet
             // its end at the very moment when the next request is on its way.
@@ -302,7 +344,10 @@ impl Default for Admin {
             secure: false,
             certificate: PathBuf::new(),
             key: PathBuf::new(),
+            client_ca: PathBuf::new(),
+            client_certificates: ClientCertificates::Required,
             component_limit: ByteSize(64 * MIB),
+            files_limit: ByteSize(64 * MIB),
             connections: 128,
         }
     }
@@ -324,6 +369,10 @@ impl Default for Registry {
         Self {
             kind: RegistryKind::Memory,
             address: String::new(),
+            token_file: PathBuf::new(),
+            ca: PathBuf::new(),
+            client_certificate: PathBuf::new(),
+            client_key: PathBuf::new(),
             interface: String::new(),
             ttl: Span(Duration::from_secs(60)),
             interval: Span(Duration::from_secs(30)),
@@ -352,6 +401,8 @@ impl Default for Peers {
             hops: 16,
             certificate_authorities: PathBuf::new(),
             trust_any_certificate: false,
+            client_certificate: PathBuf::new(),
+            client_key: PathBuf::new(),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod change;
 mod components;
+pub(crate) mod files;
 mod kept;
 mod permit;
 mod refusal;
@@ -23,6 +24,7 @@ use parking_lot::RwLock;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 
+use hostel_api::change::ChangeKind;
 use hostel_api::manifest::Manifest;
 use hostel_dispatch::driver::Dispatcher;
 use hostel_event::handler::{Digest, Handler};
@@ -34,15 +36,17 @@ use hostel_runtime::{Component, Guest, Runtime, World};
 
 use crate::keep::Keep;
 use crate::network::Network;
+use crate::observe::{Watchers, changes};
 use crate::secrets::Secrets;
 use crate::telemetry;
 use crate::tenants::Tenants;
 
 use change::Change;
 use components::Components;
+use files::Files;
 use kept::{Document, Kept, Row};
 pub(crate) use refusal::Refusal;
-use stages::Stages;
+pub(crate) use stages::Stages;
 
 /// What deployments need.
 pub(crate) struct Parts {
@@ -52,11 +56,15 @@ pub(crate) struct Parts {
     pub(crate) keep: Keep,
     /// Whose handlers they may be, and how many.
     pub(crate) tenants: Arc<Tenants>,
+    /// The files that they bring along.
+    pub(crate) files: Arc<Files>,
     /// What handlers may name of their tenants' secrets.
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) dispatcher: Dispatcher,
     /// Hears which subscriptions run.
     pub(crate) network: Arc<Network>,
+    /// Hear what changes.
+    pub(crate) watchers: Arc<Watchers>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -122,7 +130,7 @@ impl Deployments {
     /// # Errors
     /// The folder could not be made.
     pub(crate) fn open(parts: Parts, data_dir: &Path) -> std::io::Result<Self> {
-        let components = Components::open(data_dir.join("components"))?;
+        let components = Components::open(data_dir.join("components"), "wasm")?;
         Ok(Self {
             kept: Kept::new(parts.keep.log().cloned()),
             parts,
@@ -156,23 +164,25 @@ impl Deployments {
     pub(crate) async fn put_component(
         &self,
         tenant: &Tenant,
-        digest: Digest,
-        bytes: bytes::Bytes,
+        (digest, bytes): (Digest, bytes::Bytes),
+        mut took: Stages,
     ) -> Result<Uploaded, Refusal> {
-        let mut took = Stages::begin();
+        took.enter("check");
         let found = components::digest(bytes.clone()).await?;
         if found != digest {
-            return Err(Refusal::Digest { expected: digest, found });
+            return Err(Refusal::Digest { what: "component", expected: digest, found });
         }
         let known = self.components.has(tenant, &digest).await;
-        took.end("check");
+        took.enter(if known { "load" } else { "compile" });
         let component = self.load(bytes.clone()).await?;
-        took.end(if known || component.from_cache() { "load" } else { "compile" });
-        if !known {
-            self.components.keep(tenant, &digest, &bytes).await?;
-            took.end("keep");
+        if component.from_cache() {
+            took.is_in_truth("load");
         }
-        Ok(Uploaded { component, known, took })
+        if !known {
+            took.enter("keep");
+            self.components.keep(tenant, &digest, &bytes).await?;
+        }
+        Ok(Uploaded { component, known, took: took.ended() })
     }
 
     /// A component that is kept for a tenant.
@@ -183,8 +193,14 @@ impl Deployments {
         }
     }
 
-    /// Forgets the components of a tenant that is no more.
+    /// The bundles of files that handlers read.
+    pub(crate) fn files(&self) -> &Files {
+        &self.parts.files
+    }
+
+    /// Forgets the components and bundles of files of a tenant that is no more.
     pub(crate) async fn drop_components(&self, tenant: &Tenant) -> Result<(), Refusal> {
+        self.parts.files.drop_all(tenant).await?;
         self.components.drop_all(tenant).await
     }
 
@@ -202,8 +218,18 @@ impl Deployments {
         self: &Arc<Self>,
         tenant: &Tenant,
         manifest: &Manifest,
+        took: Stages,
     ) -> Result<(Deployment, bool), Refusal> {
-        let mut took = Stages::begin();
+        self.bring(tenant, manifest, (ChangeKind::Deployed, took)).await
+    }
+
+    async fn bring(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        manifest: &Manifest,
+        (kind, mut took): (ChangeKind, Stages),
+    ) -> Result<(Deployment, bool), Refusal> {
+        took.enter("check");
         let handler = Arc::new(specification::handler(tenant, manifest)?);
         let keeps = self.parts.broker.replay().is_some();
         specification::check_starts(&handler, keeps, self.parts.clock.wall())?;
@@ -213,37 +239,37 @@ impl Deployments {
             return Ok((running.clone(), false));
         }
         self.permit(&handler)?;
-        took.end("check");
         let (guest, world) = self.prepare(&handler, &mut took).await?;
         let deployed_at = self.parts.clock.wall();
         let (manifest, previous) = (Arc::new(manifest.clone()), running.map(|running| running.manifest));
-        let handler_of = Arc::clone(&handler);
+        took.enter("switch");
+        let (handler_of, so_far) = (Arc::clone(&handler), took.clone().ended());
         let mut deployment =
-            Deployment { handler: handler_of, guest, world, deployed_at, manifest, previous, took: took.clone() };
+            Deployment { handler: handler_of, guest, world, deployed_at, manifest, previous, took: so_far };
 
         let mut table = self.table.read().clone();
         table.insert((tenant.clone(), handler.name.clone()), deployment.clone());
         let document = Box::new(Document::of(&deployment));
         self.switch(changing, table, Record::Put(tenant.clone(), handler.name.clone(), document)).await?;
-        took.end("switch");
-        deployment.took = took;
-        telemetry::deployed(
-            tenant.as_str(),
-            handler.name.as_str(),
-            handler.version.as_str(),
-            &handler.digest.to_string(),
-        );
+        deployment.took = took.ended();
+        let (version, digest) = (handler.version.to_string(), handler.digest.to_string());
+        telemetry::deployed(tenant.as_str(), handler.name.as_str(), &version, &digest);
+        self.tell(kind, (tenant, &handler.name), Some((version, format!("sha256:{digest}"))));
         Ok((deployment, true))
     }
 
     /// A handler's component, compiled and made ready.
     async fn prepare(&self, handler: &Arc<Handler>, took: &mut Stages) -> Result<(Arc<Guest>, World), Refusal> {
         self.check_secrets(handler)?;
+        took.enter("load");
         let component = self.get_component(&handler.tenant, handler.digest).await?;
+        if let Some(bundle) = handler.grants.files {
+            self.parts.files.prepare(&handler.tenant, bundle).await?;
+        }
         let guest = self.parts.runtime.prepare(&component, handler)?;
-        took.end("load");
+        // Without an `init` of its own it is seen here that an instance can be made.
+        took.enter("init");
         guest.init().await?;
-        took.end("init");
         Ok((guest, component.world()))
     }
 
@@ -300,8 +326,9 @@ impl Deployments {
         let mut handler = specification::handler(tenant, &document.manifest)?;
         self.retain_permitted(&mut handler);
         let handler = Arc::new(handler);
-        let mut took = Stages::begin();
+        let mut took = Stages::silent();
         let (guest, world) = self.prepare(&handler, &mut took).await?;
+        let took = took.ended();
         let (manifest, deployed_at) = document.deployed();
         Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new), took })
     }
@@ -313,10 +340,17 @@ impl Deployments {
         self: &Arc<Self>,
         tenant: &Tenant,
         name: &HandlerName,
+        took: Stages,
     ) -> Result<(Deployment, bool), Refusal> {
         let running = self.get(tenant, name).ok_or_else(|| Refusal::NoHandler(name.clone()))?;
         let previous = running.previous.ok_or_else(|| Refusal::NoPrevious(name.clone()))?;
-        self.deploy(tenant, &previous).await
+        self.bring(tenant, &previous, (ChangeKind::RolledBack, took)).await
+    }
+
+    /// Tells those who follow what changed of a handler.
+    fn tell(&self, kind: ChangeKind, (tenant, name): (&Tenant, &HandlerName), version: Option<(String, String)>) {
+        let at = self.parts.clock.wall();
+        self.parts.watchers.changes.show(changes::Change { version, ..changes::Change::of(at, kind, (tenant, name)) });
     }
 
     /// Takes a handler away; says how many deliveries that waited for it are now nobody's.
@@ -324,7 +358,8 @@ impl Deployments {
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let mut table = self.table.read().clone();
         let key = (tenant.clone(), name.clone());
-        let runs = table.remove(&key).is_some();
+        let removed = table.remove(&key);
+        let runs = removed.is_some();
         if !runs && !self.failed.read().contains_key(&key) {
             return Err(Refusal::NoHandler(name.clone()));
         }
@@ -333,6 +368,11 @@ impl Deployments {
             discarded += self.drop_orphans(tenant, name).await?;
         }
         telemetry::undeployed(tenant.as_str(), name.as_str(), discarded);
+        let version = removed.map(|deployment| {
+            let handler = &deployment.handler;
+            (handler.version.to_string(), format!("sha256:{}", handler.digest))
+        });
+        self.tell(ChangeKind::Undeployed, (tenant, name), version);
         Ok(discarded)
     }
 
@@ -379,7 +419,9 @@ impl Deployments {
             }
             let change = change::difference(&this.table.read(), &new);
             let discarded = this.apply(change, &new).await?;
+            let named = change::bundles(&new);
             *this.table.write() = new;
+            this.parts.files.retain(&named).await;
             if let Record::Put(tenant, name, _) | Record::Remove(tenant, name) = record {
                 this.failed.write().remove(&(tenant, name));
             }

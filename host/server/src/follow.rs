@@ -32,14 +32,22 @@ pub(crate) struct Message {
 impl Message {
     /// A message of this kind with a value as JSON; `None` if it cannot be written, which plain records always can.
     pub(crate) fn json<T: Serialize>(kind: &str, id: Option<&str>, value: &T) -> Option<Self> {
-        let json = serde_json::to_string(value).ok()?;
+        Some(Self::of(kind, id, &serde_json::to_string(value).ok()?))
+    }
+
+    /// The same with a value that was written before, in one line.
+    pub(crate) fn written(kind: &str, json: &str) -> Self {
+        Self::of(kind, None, json)
+    }
+
+    fn of(kind: &str, id: Option<&str>, json: &str) -> Self {
         let mut text = format!("event: {kind}\n");
         // Ids are free of control characters, so that one cannot end the line. Writing to a string cannot fail.
         if let Some(id) = id {
             let _ = writeln!(text, "id: {id}");
         }
         let _ = write!(text, "data: {json}\n\n");
-        Some(Self { text })
+        Self { text }
     }
 
     /// As it goes out.

@@ -73,7 +73,7 @@ impl Ingress {
     ) -> Result<Response<Body>, HangUp> {
         if door.go_micro && is_go_micros(&request) {
             return match self.access.peer(door, &request, peer) {
-                Ok(()) => self.receive(request, peer).await,
+                Ok(()) => self.receive(request, peer, &door.tenant).await,
                 Err(failure) => Ok(failure.leaving(request.body()).into_response()),
             };
         }

@@ -5,6 +5,7 @@ mod admin;
 mod answer;
 mod author;
 mod body;
+mod bundle;
 mod cli;
 mod clock;
 mod compose;

@@ -4,6 +4,7 @@
 //! The event path calls in here and is never held up: each part takes a short lock or none, and what a slow reader
 //! cannot take is counted and dropped for that reader alone.
 
+pub(crate) mod changes;
 pub(crate) mod logbook;
 pub(crate) mod meter;
 pub(crate) mod metrics;
@@ -19,9 +20,10 @@ use std::sync::Arc;
 use hostel_event::message::Event;
 use hostel_event::name::Tenant;
 use hostel_event::outcome::Attempt;
-use hostel_event::port::{Clock, Observe, Settled};
+use hostel_event::port::{Clock, Observe, Pause, Settled};
 use hostel_event::subscription::SubscriptionId;
 
+use changes::{Change, Changes};
 use logbook::LogBook;
 use meter::Meter;
 use outcomes::{Ending, Outcomes};
@@ -34,6 +36,8 @@ pub(crate) struct Watchers {
     clock: Arc<dyn Clock>,
     /// What handlers logged.
     pub(crate) logbook: LogBook,
+    /// Who follows what changes of handlers.
+    pub(crate) changes: Changes,
     /// Who sees events go by.
     pub(crate) tails: Tails,
     /// Who waits for an event.
@@ -50,12 +54,21 @@ impl Watchers {
     pub(crate) fn new(clock: Arc<dyn Clock>, traces: Traces) -> Self {
         Self {
             logbook: LogBook::default(),
+            changes: Changes::default(),
             tails: Tails::default(),
             waiters: Waiters::default(),
             outcomes: Outcomes::default(),
             meter: Meter::new(Arc::clone(&clock)),
             traces,
             clock,
+        }
+    }
+}
+
+impl Watchers {
+    fn gated(&self, subscription: &SubscriptionId, pause: Option<&Pause>) {
+        if let Some(change) = Change::gate(self.clock.wall(), subscription, pause) {
+            self.changes.show(change);
         }
     }
 }
@@ -84,5 +97,12 @@ impl Observe for Watchers {
         self.traces.settled(event, subscription, settled, || self.clock.wall());
         self.waiters.settled(event, subscription, settled);
         self.outcomes.show(event, subscription, || Ending::Settled(settled.clone()));
+    }
+    fn paused(&self, subscription: &SubscriptionId, pause: &Pause) {
+        self.gated(subscription, Some(pause));
+    }
+
+    fn resumed(&self, subscription: &SubscriptionId) {
+        self.gated(subscription, None);
     }
 }

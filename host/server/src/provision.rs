@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use hostel_dispatch::quota::Quotas;
+use hostel_event::handler::Digest;
 use hostel_event::name::Tenant;
 use hostel_runtime::Provision;
 
+use crate::deploy::files::Files;
 use crate::secrets::Secrets;
 
-/// The tenants' secrets and quotas.
+/// The tenants' secrets, quotas and files.
 pub(crate) struct Provided {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) files: Arc<Files>,
 }
 
 impl Provision for Provided {
@@ -21,5 +24,9 @@ impl Provision for Provided {
 
     fn connections(&self, tenant: &Tenant) -> Option<usize> {
         self.quotas.of(tenant).connections
+    }
+
+    fn files(&self, tenant: &Tenant, bundle: &Digest) -> Option<hostel_runtime::Files> {
+        self.files.get(tenant, bundle)
     }
 }

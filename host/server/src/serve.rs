@@ -24,18 +24,21 @@ use tokio_util::task::TaskTracker;
 use toml::Value;
 
 use crate::access::Door;
+use crate::bundle;
 use crate::cli::ServeArguments;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::compose::{Host, compose};
 use crate::config::Config;
+use crate::config::access::{admin_clients, ingress_clients};
 use crate::config::load::{Mistake, Sources, in_seconds, load};
-use crate::deploy::Deployments;
-use crate::deploy::watched::Watched;
+use crate::deploy::watched::{self, Watching};
+use crate::deploy::{Deployments, Stages};
 use crate::ingress::Ingress;
 use crate::listener::{self, Socket};
 use crate::secrets::Secrets;
-use crate::{admin, telemetry, tls};
+use crate::tls::{self, Tls};
+use crate::{admin, telemetry};
 
 /// Runs a host until it is told to end. Prints its mistakes.
 pub(crate) async fn run(arguments: ServeArguments) -> ExitCode {
@@ -119,9 +122,13 @@ pub(crate) async fn serve(config: Config, started: impl FnOnce(Serving)) -> Resu
     for listener in &further {
         listens.push(listener.local_addr().map_err(|error| internal(&error))?);
     }
-    let tls = tls::acceptor(&(&config.ingress).into(), &config.data_dir, &listens)?;
-    let admin_tls = tls::acceptor(&(&config.admin).into(), &config.data_dir, &[admin_address])?;
-    let host = compose(&config, ingress_address, Arc::clone(&secrets), &stopping).await?;
+    let shown = tls::certificate(&(&config.ingress).into(), &config.data_dir, &listens)?;
+    let clients = ingress_clients(&config.ingress);
+    let open = |clients| shown.as_ref().map(|shown| Tls::open(shown, clients)).transpose();
+    let tls = clients.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let shown = tls::certificate(&(&config.admin).into(), &config.data_dir, &[admin_address])?;
+    let admin_tls = shown.map(|shown| Tls::open(&shown, &admin_clients(&config.admin))).transpose()?;
+    let host = compose(&config, &listens, Arc::clone(&secrets), &stopping).await?;
     host.deployments.restore().await.map_err(|refusal| {
         let (code, detail) = crate::answer::refused(refusal);
         Mistake { code, text: format!("cannot run again what was deployed: {detail}") }
@@ -132,7 +139,7 @@ pub(crate) async fn serve(config: Config, started: impl FnOnce(Serving)) -> Resu
     let watched = watched(&config, &host).await?;
     let doors = doors(&config)?;
     let sockets = std::iter::once(ingress_listener).chain(further);
-    let sockets = sockets.map(|listener| Socket { listener, tls: tls.clone() }).zip(doors).collect();
+    let sockets = sockets.zip(tls).map(|(listener, tls)| Socket { listener, tls }).zip(doors).collect();
     host.ready().await;
     let followers = TaskTracker::new();
     followers.spawn(secrets.follow(stopping.clone()));
@@ -190,15 +197,19 @@ pub(crate) async fn serve(config: Config, started: impl FnOnce(Serving)) -> Resu
 }
 
 /// The folder that is watched, if the config names one.
-async fn watched(config: &Config, host: &Host) -> Result<Option<Watched>, Mistake> {
+async fn watched(config: &Config, host: &Host) -> Result<Option<Watching>, Mistake> {
     let folder = &config.deploy.watch;
     if folder.as_os_str().is_empty() {
         return Ok(None);
     }
-    let tenant = Tenant::new(&config.ingress.tenant)
-        .map_err(|error| Mistake { code: Code::BadConfigValue, text: error.to_string() })?;
-    let limit = usize::try_from(config.admin.component_limit.0).unwrap_or(usize::MAX);
-    let opened = Watched::open(folder, tenant, Arc::clone(&host.deployments), (&config.data_dir, limit)).await;
+    let settings = watched::Settings {
+        folder,
+        layout: config.deploy.watch_layout,
+        tenant: tenant(&config.ingress.tenant)?,
+        data_dir: &config.data_dir,
+        component_limit: usize::try_from(config.admin.component_limit.0).unwrap_or(usize::MAX),
+    };
+    let opened = Watching::open(settings, Arc::clone(&host.deployments)).await;
     opened.map(Some).map_err(|error| Mistake {
         code: Code::FileUnreadable,
         text: format!("cannot read `{}`, the folder of `deploy.watch`: {error}", folder.display()),
@@ -217,7 +228,7 @@ fn doors(config: &Config) -> Result<Vec<Arc<Door>>, Mistake> {
         vec![Arc::new(Door { tenant: tenant(&ingress.tenant)?, go_micro: true, anonymous: ingress.anonymous })];
     for listener in &ingress.listeners {
         let tenant = tenant(&listener.tenant)?;
-        doors.push(Arc::new(Door { tenant, go_micro: false, anonymous: false }));
+        doors.push(Arc::new(Door { tenant, go_micro: listener.go_micro, anonymous: listener.anonymous }));
     }
     Ok(doors)
 }
@@ -305,9 +316,23 @@ pub(crate) async fn deploy(deployments: &Arc<Deployments>, config: &Config, path
     let digest = hostel_runtime::digest(&bytes);
     manifest.component = format!("sha256:{digest}");
     let tenant = Tenant::new(&config.ingress.tenant).map_err(|error| bad(error.to_string()))?;
+    let files = match &manifest.files {
+        Some(folder) => {
+            let folder = path.parent().unwrap_or(Path::new("")).join(folder);
+            let packed = bundle::pack(&folder, config.admin.files_limit.0);
+            let packed = packed.map_err(|error| Mistake { code: Code::BundleRefused, text: error.to_string() })?;
+            let digest = hostel_runtime::digest(&packed);
+            manifest.files = Some(format!("sha256:{digest}"));
+            Some((digest, packed))
+        }
+        None => None,
+    };
     let deployed = async {
-        deployments.put_component(&tenant, digest, bytes.into()).await?;
-        deployments.deploy(&tenant, &manifest).await
+        if let Some((digest, bundle)) = files {
+            deployments.files().put(&tenant, digest, bundle.into()).await?;
+        }
+        deployments.put_component(&tenant, (digest, bytes.into()), Stages::silent()).await?;
+        deployments.deploy(&tenant, &manifest, Stages::silent()).await
     };
     match deployed.await {
         Ok(_) => Ok(()),

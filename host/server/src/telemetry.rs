@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -88,6 +88,11 @@ pub(crate) fn watching(folder: &Path, tenant: &str) {
     tracing::info!(folder = %folder.display(), tenant, "watching a folder of handlers");
 }
 
+/// A folder with one for each tenant is watched from now on.
+pub(crate) fn watching_tenants(folder: &Path) {
+    tracing::info!(folder = %folder.display(), "watching a folder of tenants' handlers");
+}
+
 /// What lies in the watched folder does not run.
 pub(crate) fn watched_refused(entry: &str, code: &str, reason: &str) {
     tracing::warn!(entry, code, reason, "refused what lies in the watched folder; what ran before goes on");
@@ -128,14 +133,15 @@ pub(crate) fn accept_failed(error: &std::io::Error) {
     tracing::warn!(%error, "cannot accept a connection; waiting a moment");
 }
 
-/// Another certificate is shown from now on.
-pub(crate) fn certificate_changed(path: &Path) {
-    tracing::info!(certificate = %path.display(), "the certificate has changed and serves from now on");
+/// Other certificates are shown, or believed, from now on.
+pub(crate) fn certificate_changed(files: &[PathBuf]) {
+    let shown: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+    tracing::info!(files = shown.join(" "), "certificates have changed and count from now on");
 }
 
-/// The files of the certificate have changed and cannot be used.
+/// The files of certificates have changed and cannot be used.
 pub(crate) fn certificate_unusable(error: &str) {
-    tracing::error!(error, "the new certificate cannot be used; the old one goes on serving");
+    tracing::error!(error, "the new certificates cannot be used; the old ones go on serving");
 }
 
 /// A message came for a node that is not ours, and so for nobody; and so did some that nothing was said of.

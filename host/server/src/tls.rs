@@ -1,23 +1,25 @@
 //! TLS for the listeners: a certificate from files, or one that the host makes for itself as go-micro does.
 //!
 //! Files are looked at again once a second while somebody connects, so that a renewed certificate serves without a
-//! restart. One that cannot be read leaves the old one serving, and the log says why.
+//! restart, and so do other authorities for the certificates of clients. What cannot be read leaves the old one, and the
+//! log says why.
+
+pub(crate) mod clients;
+mod fresh;
 
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use hostel_api::problem::Code;
@@ -25,10 +27,10 @@ use hostel_api::problem::Code;
 use crate::config::load::Mistake;
 use crate::config::{Admin, Ingress};
 use crate::private;
-use crate::telemetry;
 
-/// How often the files are looked at. Arbitrary: soon for a person, seldom for a disk.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use clients::Clients;
+use fresh::Fresh;
+
 /// How long a certificate of our own is good, as go-micro's.
 const OWN_VALIDITY: time::Duration = time::Duration::days(365);
 /// A certificate of our own that is older than this is made anew at the next start.
@@ -59,15 +61,15 @@ impl<'a> From<&'a Admin> for Settings<'a> {
     }
 }
 
-/// What a listener shows to its clients; `None` if it speaks plain HTTP.
+/// What listeners show to their clients; `None` if they speak plain HTTP.
 ///
 /// # Errors
 /// The files cannot be read, do not fit together, or none could be made.
-pub(crate) fn acceptor(
+pub(crate) fn certificate(
     config: &Settings<'_>,
     data_dir: &Path,
     listens: &[SocketAddr],
-) -> Result<Option<TlsAcceptor>, Mistake> {
+) -> Result<Option<Certificate>, Mistake> {
     let mistake = |text: &str| mistake(config.table, text);
     if !config.secure {
         return Ok(None);
@@ -79,12 +81,58 @@ pub(crate) fn acceptor(
         Files { certificate: config.certificate.to_owned(), key: config.key.to_owned() }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let served = Served::read(files, &provider).map_err(|error| mistake(&error))?;
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| mistake(&error.to_string()))?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(served));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    let served = Served::open(files, &provider).map_err(|error| mistake(&error))?;
+    Ok(Some(Certificate { served: Arc::new(served), provider }))
+}
+
+/// A certificate that listeners show.
+pub(crate) struct Certificate {
+    served: Arc<Served>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// TLS as one listener speaks it.
+pub(crate) struct Tls(Fresh<TlsAcceptor>);
+
+impl Tls {
+    /// TLS with this certificate, for these clients.
+    ///
+    /// # Errors
+    /// The authorities that the clients' certificates are signed by cannot be read.
+    pub(crate) fn open(shown: &Certificate, clients: &Clients<'_>) -> Result<Self, Mistake> {
+        let Certificate { served, provider } = shown;
+        let (served, provider) = (Arc::clone(served), Arc::clone(provider));
+        let authorities = clients.are_asked().then(|| clients.authorities.to_owned());
+        let certificates = clients.certificates;
+        let files = authorities.clone().into_iter().collect();
+        let opened = Fresh::open(files, move || {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+            let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+            let resolver = Arc::<Served>::clone(&served);
+            let mut config = match &authorities {
+                None => builder.with_no_client_auth().with_cert_resolver(resolver),
+                Some(path) => {
+                    let verifier = clients::verifier(path, certificates, Arc::clone(&provider))?;
+                    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+                    // A session that is taken up again brings the certificate that it began with, unchecked: one of an
+                    // authority that has been taken out since would still count.
+                    config.session_storage = Arc::new(NoServerSessionStorage {});
+                    config.send_tls13_tickets = 0;
+                    config
+                }
+            };
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Ok(TlsAcceptor::from(Arc::new(config)))
+        });
+        opened
+            .map(Self)
+            .map_err(|error| Mistake { code: Code::BadConfigValue, text: format!("`{}`: {error}", clients.key) })
+    }
+
+    /// What takes the next connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.0.get()
+    }
 }
 
 fn mistake(table: &str, text: &str) -> Mistake {
@@ -99,12 +147,6 @@ struct Files {
 }
 
 impl Files {
-    /// When either last changed; `None` if one cannot be looked at.
-    fn changed(&self) -> Option<(SystemTime, SystemTime)> {
-        let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        Some((modified(&self.certificate)?, modified(&self.key)?))
-    }
-
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
         let unreadable =
             |path: &Path, error: &dyn std::fmt::Display| format!("cannot read `{}`: {error}", path.display());
@@ -124,56 +166,24 @@ impl Files {
     }
 }
 
-/// The certificate that is served, and when its files were looked at.
-#[derive(Debug)]
-struct Served {
-    files: Files,
-    provider: Arc<CryptoProvider>,
-    current: RwLock<Current>,
-}
-
-#[derive(Debug)]
-struct Current {
-    key: Arc<CertifiedKey>,
-    changed: Option<(SystemTime, SystemTime)>,
-    looked: Instant,
-}
+/// The certificate that is served.
+struct Served(Fresh<Arc<CertifiedKey>>);
 
 impl Served {
-    fn read(files: Files, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let changed = files.changed();
-        let key = Arc::new(files.read(provider)?);
-        let current = RwLock::new(Current { key, changed, looked: Instant::now() });
-        Ok(Self { files, provider: Arc::clone(provider), current })
+    fn open(files: Files, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let provider = Arc::clone(provider);
+        let watched = vec![files.certificate.clone(), files.key.clone()];
+        Fresh::open(watched, move || files.read(&provider).map(Arc::new)).map(Self)
     }
 
     fn key(&self) -> Arc<CertifiedKey> {
-        let now = Instant::now();
-        {
-            let current = self.current.read();
-            if now.duration_since(current.looked) < LOOK_AGAIN {
-                return Arc::clone(&current.key);
-            }
-        }
-        let mut current = self.current.write();
-        // Who waited for the lock finds that another has looked.
-        if now.duration_since(current.looked) < LOOK_AGAIN {
-            return Arc::clone(&current.key);
-        }
-        current.looked = now;
-        let changed = self.files.changed();
-        if changed.is_some() && changed != current.changed {
-            match self.files.read(&self.provider) {
-                Ok(key) => {
-                    current.key = Arc::new(key);
-                    telemetry::certificate_changed(&self.files.certificate);
-                }
-                // Remembered as seen all the same: what is said once need not be said every second.
-                Err(error) => telemetry::certificate_unusable(&error),
-            }
-            current.changed = changed;
-        }
-        Arc::clone(&current.key)
+        self.0.get()
+    }
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Served").finish_non_exhaustive()
     }
 }
 
@@ -190,7 +200,9 @@ fn own(folder: &Path, listens: &[SocketAddr]) -> Result<Files, String> {
     let names = folder.join("addresses.txt");
     let addresses = addresses(listens).map_err(|error| error.to_string())?;
     let wanted: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-    let young = files.changed().and_then(|(made, _)| made.elapsed().ok()).is_some_and(|age| age < OWN_AGE);
+    let made = fresh::changed(&[files.certificate.clone(), files.key.clone()]);
+    let made = made.and_then(|changed| changed.first().copied());
+    let young = made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age < OWN_AGE);
     if young && fs::read_to_string(&names).is_ok_and(|known| known == wanted) {
         return Ok(files);
     }
@@ -232,6 +244,9 @@ fn generate(addresses: &[IpAddr]) -> Result<(String, String), rcgen::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use super::fresh::LOOK_AGAIN;
     use super::*;
 
     fn provider() -> Arc<CryptoProvider> {
@@ -269,7 +284,7 @@ mod tests {
     async fn a_renewed_certificate_serves_and_a_broken_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let files = own_in(folder.path());
-        let served = Served::read(files.clone(), &provider()).unwrap();
+        let served = Served::open(files.clone(), &provider()).unwrap();
         let shown = || served.key().cert.first().unwrap().to_vec();
         let first = shown();
         let written = fs::metadata(&files.certificate).unwrap().modified().unwrap();

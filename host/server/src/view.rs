@@ -1,5 +1,6 @@
 //! From the host's words to the API's: plain conversions, no decisions.
 
+use hostel_api::change::ChangeView;
 use hostel_api::manifest;
 use hostel_api::time::rfc3339;
 use hostel_api::unit::{ByteSize, Span};
@@ -18,6 +19,7 @@ use hostel_event::subscription::{Order, Subscription, SubscriptionId};
 use hostel_runtime::Component;
 
 use crate::deploy::{Deployment, Failed};
+use crate::observe::changes::Change;
 use crate::observe::logbook::Entry;
 use crate::observe::waiters::Progress;
 
@@ -40,6 +42,19 @@ pub(crate) fn component(component: &Component, known: bool) -> ComponentView {
     }
 }
 
+pub(crate) fn change(change: &Change) -> ChangeView {
+    let (version, component) = change.version.clone().unzip();
+    ChangeView {
+        at: rfc3339(change.at.as_millis()),
+        change: change.kind,
+        handler: change.handler.clone(),
+        version,
+        component,
+        subscription: change.subscription.clone(),
+        reason: change.reason.clone(),
+    }
+}
+
 pub(crate) fn handler(deployment: &Deployment) -> HandlerView {
     let handler = &deployment.handler;
     HandlerView {
@@ -50,6 +65,7 @@ pub(crate) fn handler(deployment: &Deployment) -> HandlerView {
         deployed_at: rfc3339(deployment.deployed_at.as_millis()),
         subscriptions: handler.subscriptions.iter().map(written).collect(),
         publish: handler.grants.publish.iter().map(ToString::to_string).collect(),
+        files: handler.grants.files.map(|digest| format!("sha256:{digest}")),
         reuse: Some(handler.reuse).filter(|events| events.get() > 1),
         limits: manifest::Limits {
             memory: Some(ByteSize(number(handler.limits.memory))),
@@ -81,6 +97,7 @@ pub(crate) fn failed(failed: &Failed) -> HandlerView {
         deployed_at: deployed_at.unwrap_or_default(),
         subscriptions: manifest.map(|manifest| manifest.subscriptions.clone()).unwrap_or_default(),
         publish: manifest.map(|manifest| manifest.publish.clone()).unwrap_or_default(),
+        files: manifest.and_then(|manifest| manifest.files.clone()),
         reuse: manifest.and_then(|manifest| manifest.reuse),
         limits: manifest.map(|manifest| manifest.limits.clone()).unwrap_or_default(),
         config: manifest.map(|manifest| manifest.config.0.keys().cloned().collect()).unwrap_or_default(),

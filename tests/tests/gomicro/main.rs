@@ -10,6 +10,7 @@ mod losses;
 mod messages;
 mod queues;
 mod registry;
+mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
 

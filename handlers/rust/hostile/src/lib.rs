@@ -38,6 +38,12 @@
 //! | `early-ack-twice` | acknowledges twice; rejects with the host's answer |
 //! | `leak-check` | counts in a static; rejects if it was not at zero, acknowledges otherwise |
 //! | `list-files` | reads the folder `/`; rejects with the answer |
+//! | `read-file` | reads the file that the header `path` names; rejects with its text or the answer |
+//! | `write-file` | writes to that file; rejects with the answer |
+//! | `remove-file` | removes that file; rejects with the answer |
+//! | `list-folder` | reads the folder that the header `path` names; rejects with the names in it, or the answer |
+//! | `open-files:n` | opens that file n times, 1000 if not given, and closes none; rejects with how many it got |
+//! | `read-then-count` | reads that file, then does as `leak-check` |
 //! | `list-environment` | rejects with all arguments and environment variables |
 //!
 //! Any other is rejected with its name.
@@ -101,7 +107,15 @@ fn handle(event: Event) -> hostel::Result {
         "early-ack-then-trap" => event.ack().map(|()| outer())?,
         "early-ack-twice" => event.ack().map(|()| answer(event.ack()))?,
         "leak-check" => leak_check(),
-        "list-files" => list_files(),
+        "list-files" => list_files("/"),
+        "read-file" => answer(std::fs::read_to_string(path(&event))),
+        "write-file" => answer(std::fs::write(path(&event), "written")),
+        "remove-file" => answer(std::fs::remove_file(path(&event))),
+        "list-folder" => list_files(&path(&event)),
+        "open-files" => open_files(&path(&event), or(1000)),
+        "read-then-count" => {
+            std::fs::read(path(&event)).map_or_else(|error| answer(Err::<(), _>(error)), |_| leak_check())
+        }
         "list-environment" => list_environment(),
         other => Err(hostel::reject(format!("unknown behaviour {other:?}"))),
     }
@@ -232,11 +246,27 @@ fn leak_check() -> hostel::Result {
     }
 }
 
-fn list_files() -> hostel::Result {
+/// What the header says.
+fn path(event: &Event) -> String {
+    event.header("path").unwrap_or_default()
+}
+
+fn open_files(path: &str, count: u64) -> hostel::Result {
+    let mut open = Vec::new();
+    while (open.len() as u64) < count {
+        match std::fs::File::open(path) {
+            Ok(file) => open.push(file),
+            Err(error) => return Err(hostel::reject(format!("{} are open: {:?}", open.len(), error.kind()))),
+        }
+    }
+    Err(hostel::reject(format!("{} are open", open.len())))
+}
+
+fn list_files(folder: &str) -> hostel::Result {
     let names = |folder: std::fs::ReadDir| {
         folder.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<Vec<_>>>()
     };
-    answer(std::fs::read_dir("/").and_then(names))
+    answer(std::fs::read_dir(folder).and_then(names))
 }
 
 fn list_environment() -> hostel::Result {

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::problem::{Code, Problem};
 
 /// Serves one connection and one request: reads it whole, answers `answer`, closes. Gives the request back.
 async fn serve(answer: &str) -> (Client, JoinHandle<String>) {
@@ -236,4 +237,47 @@ async fn what_is_no_stream_is_not_followed() {
     let (client, _served) = serve(&answer("200 OK", "content-type: text/html\r\n", "<html>")).await;
     let text = client.tail("a").await.unwrap_err().to_string();
     assert!(text.contains("was answered with `text/html` instead of a stream of events"), "{text}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_followed_tells_its_stages_and_gives_what_came_of_it() {
+    let done = r#"{"digest":"sha256:ab","bytes":5,"world":"w","known":false}"#;
+    let told = r#"{"stage":"compile","elapsed_ms":7}"#;
+    let body =
+        format!(": following\n\nevent: stage\ndata: {told}\n\nevent: newer\ndata: ?\n\nevent: done\ndata: {done}\n\n");
+    let (client, served) = serve(&format!("{STREAM}{body}")).await;
+    let (progress, mut begun) = Progress::new();
+    let view = client.put_component_telling("ab", Bytes::from_static(b"hello"), &progress).await.unwrap();
+    assert_eq!((view.bytes, progress.sent()), (5, 5));
+    let stage = begun.try_recv().unwrap();
+    assert_eq!((stage.stage.as_str(), stage.elapsed_ms), ("compile", 7));
+    assert!(begun.try_recv().is_err());
+    let request = served.await.unwrap();
+    assert!(request.starts_with("PUT /v1/tenants/acme/components/ab HTTP/1.1\r\n"), "{request}");
+    for line in ["accept: text/event-stream\r\n", "content-length: 5\r\n", "\r\n\r\nhello"] {
+        assert!(request.contains(line), "{line:?} in {request}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_last_event_is_one_that_broke_off() {
+    let (client, _served) = serve(&format!("{STREAM}: following\n\n")).await;
+    let (progress, _begun) = Progress::new();
+    let error = client.put_component_telling("ab", Bytes::new(), &progress).await.unwrap_err();
+    assert_eq!(
+        error.with_cause(),
+        "the stream of the upload broke off: the host ended it before it said what came of it"
+    );
+}
+
+#[tokio::test]
+async fn a_problem_that_ends_a_stream_is_the_error_that_it_says() {
+    let problem = Problem::new(Code::InitFailed, "it would not");
+    let body = format!("event: problem\ndata: {}\n\n", serde_json::to_string(&problem).unwrap());
+    let (client, _served) = serve(&format!("{STREAM}{body}")).await;
+    let (progress, _begun) = Progress::new();
+    match client.put_component_telling("ab", Bytes::new(), &progress).await {
+        Err(ClientError::Problem { problem, .. }) => assert_eq!(problem.code, "E0008"),
+        other => panic!("a problem is expected: {other:?}"),
+    }
 }

@@ -1,13 +1,12 @@
 //! One request and its answer: connecting, time limits, bounded bodies, and what each failure is called.
 
 use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,8 +15,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CALL_LIMIT;
-use super::tls::Connector;
+use super::tls::{Connector, Tls};
+use super::upload::{Sent, Upload};
+use super::{CALL_LIMIT, tls};
 use crate::problem::Problem;
 
 /// How long a connection may take to come about. Arbitrary; a host is near.
@@ -37,6 +37,15 @@ pub enum ClientError {
         /// The base of the URL.
         address: String,
         /// What the connection failed with.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The host wants a certificate of the client's, or does not take the one it was shown: error code E0052.
+    #[error("the host at {address} lets nobody in without a certificate that it believes")]
+    Certificate {
+        /// The base of the URL.
+        address: String,
+        /// The alert that it sent.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
@@ -140,12 +149,14 @@ pub(super) struct Ask {
     url: String,
     headers: HeaderMap,
     body: Bytes,
+    /// Counts what of the body is on its way.
+    sent: Sent,
     limit: Duration,
 }
 
 impl Ask {
     pub(super) fn new(method: Method, url: String) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: Bytes::new(), limit: CALL_LIMIT }
+        Self { method, url, headers: HeaderMap::new(), body: Bytes::new(), sent: Sent::default(), limit: CALL_LIMIT }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -155,6 +166,10 @@ impl Ask {
 
     pub(super) fn body(self, body: Bytes) -> Self {
         Self { body, ..self }
+    }
+
+    pub(super) fn counting(self, sent: &Sent) -> Self {
+        Self { sent: sent.clone(), ..self }
     }
 
     pub(super) fn json(self, value: &impl Serialize) -> Result<Self, ClientError> {
@@ -175,14 +190,13 @@ impl Ask {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Security<'a> {
     Plain,
-    /// With a file of authorities to trust beside the system's.
-    Tls(Option<&'a Path>),
+    Tls(&'a Tls),
 }
 
 /// Sends requests. Clones share their connections.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
-    http: HyperClient<Connector, Full<Bytes>>,
+    http: HyperClient<Connector, Upload>,
     /// What every request shows of who asks.
     authorization: Option<HeaderValue>,
 }
@@ -194,7 +208,7 @@ impl Transport {
         plain.set_nodelay(true);
         let connector = match security {
             Security::Plain => Connector::plain(plain),
-            Security::Tls(authorities) => Connector::tls(plain, authorities)?,
+            Security::Tls(settings) => Connector::tls(plain, settings)?,
         };
         let http = HyperClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -260,7 +274,7 @@ impl Transport {
             || ask.url.clone(),
             |authority| format!("{}://{authority}", uri.scheme_str().unwrap_or("http")),
         );
-        let mut request = Request::new(Full::new(ask.body));
+        let mut request = Request::new(Upload::new(ask.body, ask.sent));
         *request.method_mut() = ask.method;
         *request.uri_mut() = uri;
         // No User-Agent: the ingress would make it a header of the message, and nobody asked for one.
@@ -269,7 +283,10 @@ impl Transport {
             request.headers_mut().insert(AUTHORIZATION, value.clone());
         }
         self.http.request(request).await.map_err(|error| {
-            if error.is_connect() {
+            // With TLS 1.3 a client believes that it is connected before the host has looked at its certificate.
+            if tls::is_about_our_certificate(&error) {
+                ClientError::Certificate { address, source: error.into() }
+            } else if error.is_connect() {
                 ClientError::Unreachable { address, source: error.into() }
             } else {
                 ClientError::Broken { what, source: error.into() }

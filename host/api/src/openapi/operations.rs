@@ -10,8 +10,9 @@ use crate::tenant::{TenantChangedView, TenantDeletedView, TenantDocument, Tenant
 use crate::token::{AuditView, CreatedTokenView, TokenRequest, TokenView};
 use crate::usage::UsagePage;
 use crate::view::{
-    BatchView, ComponentView, DeadLetterSummary, DeadLetterView, DeployedView, DiscardedView, HandlerView, Items,
-    LogLineView, MessageView, Page, PublishedBatchView, PublishedView, ReplayView, SettledView, SubscriptionView,
+    BatchView, ComponentView, DeadLetterSummary, DeadLetterView, DeployedView, DiscardedView, FilesView, HandlerView,
+    Items, LogLineView, MessageView, Page, PublishedBatchView, PublishedView, ReplayView, SettledView,
+    SubscriptionView,
 };
 
 /// Makes the schema of a type.
@@ -171,6 +172,7 @@ const LOGGED: &[Parameter] = &[
     optional("limit", Kind::Count, "How many lines at most, the newest."),
     optional("follow", Kind::Flag, "Whether to go on with what comes, as server-sent events."),
 ];
+const CHANGED: &[Parameter] = &[HANDLER];
 const FORCE: &[Parameter] = &[optional("force", Kind::Flag, "Even if it has handlers; they go with it.")];
 const TTL: &[Parameter] = &[required("ttl", Kind::Span, "For how long the nodes are known: `1s` to `1day`.")];
 const WATCHED: &[Parameter] = &[optional("service", Kind::Text, "Only of this service.")];
@@ -192,6 +194,12 @@ const USED: &[Parameter] = &[
 ];
 
 const EVENTS: &str = "text/event-stream";
+/// The other answer of what may take a while.
+const FOLLOWED: Answer = text(
+    200,
+    EVENTS,
+    "With `Accept: text/event-stream`: events `stage` as each stage begins, then `done` with the answer or `problem`.",
+);
 const PLAIN: &str = "text/plain";
 const NAME: &[Code] = &[Code::MalformedName];
 const REPLAY: &[Code] = &[Code::NothingKept, Code::ReplayUnderWay, Code::DiskFull, Code::LogUnusable];
@@ -285,7 +293,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         json::<CreatedTokenView>(201, "The token. Nobody can be told it a second time."),
     )
     .takes::<TokenRequest>("What it is to be.")
-    .fails(&[Code::MalformedName, Code::LimitReached]),
+    .fails(&[Code::MalformedName, Code::LimitReached, Code::CertificateTaken]),
     operation(
         ("DELETE", "/v1/tenants/{tenant}/tokens/{id}"),
         "revokeTokenOfTenant",
@@ -302,9 +310,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
     operation(
         ("PUT", "/v1/tenants/{tenant}/components/{digest}"),
         "putComponent",
-        "Hands the host a component's bytes",
+        "Hands the host a component's bytes; with `Accept: text/event-stream` it says on the way how far it is",
         json::<ComponentView>(200, "It is kept and fits."),
     )
+    .or(FOLLOWED)
     .takes_bytes("application/octet-stream", "The bytes. `application/wasm` is as good.")
     .fails(COMPONENT),
     operation(
@@ -312,6 +321,20 @@ pub(super) static OPERATIONS: &[Operation] = &[
         "getComponent",
         "Says whether the host has a component",
         json::<ComponentView>(200, "It has."),
+    ),
+    operation(
+        ("PUT", "/v1/tenants/{tenant}/files/{digest}"),
+        "putFiles",
+        "Hands the host a bundle of files that handlers read",
+        json::<FilesView>(200, "It is kept."),
+    )
+    .takes_bytes("application/x-tar", "A tar file of plain files and folders.")
+    .fails(&[Code::MalformedName, Code::DigestMismatch, Code::BundleRefused]),
+    operation(
+        ("GET", "/v1/tenants/{tenant}/files/{digest}"),
+        "getFiles",
+        "Says whether the host has a bundle of files",
+        json::<FilesView>(200, "It has."),
     ),
     operation(
         ("GET", "/v1/tenants/{tenant}/handlers"),
@@ -328,9 +351,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
     operation(
         ("PUT", "/v1/tenants/{tenant}/handlers/{name}"),
         "deploy",
-        "Deploys a handler, or a new version of it",
+        "Deploys a handler, or a new version of it; with `Accept: text/event-stream` it says on the way how far it is",
         json::<DeployedView>(200, "It runs."),
     )
+    .or(FOLLOWED)
     .takes::<Manifest>("The manifest, which names an uploaded component by its digest.")
     .fails(DEPLOY),
     operation(
@@ -342,9 +366,10 @@ pub(super) static OPERATIONS: &[Operation] = &[
     operation(
         ("POST", "/v1/tenants/{tenant}/handlers/{name}/rollback"),
         "rollback",
-        "Brings back the version that ran before this one",
+        "Brings back the version that ran before this one; may be followed as a deployment may",
         json::<DeployedView>(200, "It runs."),
     )
+    .or(FOLLOWED)
     .fails(DEPLOY),
     operation(
         ("GET", "/v1/tenants/{tenant}/subscriptions"),
@@ -450,6 +475,14 @@ pub(super) static OPERATIONS: &[Operation] = &[
     .with(LOGGED)
     .fails(NAME),
     operation(
+        ("GET", "/v1/tenants/{tenant}/changes"),
+        "changes",
+        "Follows what changes of a tenant's handlers: deployed, rolled back, undeployed, paused, quarantined, resumed",
+        text(200, EVENTS, "Events `change` with a ChangeView, and `lost` with a count."),
+    )
+    .with(CHANGED)
+    .fails(NAME),
+    operation(
         ("GET", "/v1/tenants/{tenant}/usage"),
         "usageOfTenant",
         "Shows what a tenant's handlers used",
@@ -480,7 +513,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         json::<CreatedTokenView>(201, "The token. Nobody can be told it a second time."),
     )
     .takes::<TokenRequest>("What it is to be.")
-    .fails(&[Code::MalformedName, Code::LimitReached]),
+    .fails(&[Code::MalformedName, Code::LimitReached, Code::CertificateTaken]),
     operation(
         ("DELETE", "/v1/tokens/{id}"),
         "revokeTokenOfHost",

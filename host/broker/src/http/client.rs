@@ -68,7 +68,7 @@ impl Default for Settings {
     }
 }
 
-/// Which certificates are taken.
+/// Which certificates are taken, and which is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
     /// A PEM file with certificates of authorities to trust beside the system's.
@@ -76,6 +76,8 @@ pub struct Trust {
     /// Take any certificate from anybody, as go-micro v1 to v5 do: the wire is then encrypted, and who is at its other
     /// end is not known.
     pub any_certificate: bool,
+    /// What is shown to a peer that asks for a certificate: PEM files of the chain and of its private key.
+    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why there is no client.
@@ -96,6 +98,15 @@ pub enum ClientError {
     NoRoots {
         /// Which file.
         path: PathBuf,
+    },
+    /// The certificate that is to be shown, or its key, cannot be read.
+    #[error("cannot read `{path}`")]
+    Own {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::pki_types::pem::Error,
     },
     /// TLS cannot be had.
     #[error("cannot set up TLS")]

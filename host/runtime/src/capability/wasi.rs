@@ -1,5 +1,5 @@
-//! WASI 0.2: clocks, random, the environment that the manifest sets, no arguments, no folder, no network, standard input at its end, and
-//! standard output and error that become log lines.
+//! WASI 0.2: clocks, random, the environment that the manifest sets, no arguments, no network, no folder but
+//! that of its [files](super::files), standard input at its end, and standard output and error that become log lines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

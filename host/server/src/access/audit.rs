@@ -10,9 +10,10 @@ use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
+use futures_util::StreamExt;
 use http::Response;
 use parking_lot::Mutex;
 
@@ -48,6 +49,23 @@ pub(super) struct What<'a> {
 /// What more there is to say of something that was done; put into an answer's extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct Detail(pub(crate) String);
+
+/// What will have come of a request whose answer is followed: its ordinary answer, without the body. Put into an answer's
+/// extensions; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Awaited(Arc<OnceLock<Response<()>>>);
+
+impl Awaited {
+    /// It has come. Said once.
+    pub(crate) fn set(&self, outcome: Response<()>) {
+        // A second time would be no other outcome.
+        let _ = self.0.set(outcome);
+    }
+
+    pub(crate) fn get(&self) -> Option<&Response<()>> {
+        self.0.get()
+    }
+}
 
 /// See the module's page. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -111,8 +129,28 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Writes it, with what came of it.
-    pub(super) fn end(mut self, response: &Response<Body>) -> impl Future<Output = ()> + Send + use<> {
+    /// Writes it, with what came of it, and gives the answer back. What comes of an answer that is followed is written
+    /// before its last message goes out, so that whoever has that finds the line.
+    pub(super) async fn answered(self, response: Response<Body>) -> Response<Body> {
+        let Some(awaited) = response.extensions().get::<Awaited>().cloned() else {
+            self.end(&response).await;
+            return response;
+        };
+        let (head, body) = response.into_parts();
+        let state = (body.into_data_stream(), Some(self), awaited);
+        let body = futures_util::stream::unfold(state, |(mut chunks, mut begun, awaited)| async move {
+            let chunk = chunks.next().await?;
+            if let Some(outcome) = awaited.get()
+                && let Some(begun) = begun.take()
+            {
+                begun.end(outcome).await;
+            }
+            Some((chunk, (chunks, begun, awaited)))
+        });
+        Response::from_parts(head, Body::from_stream(body))
+    }
+
+    fn end<B>(mut self, response: &Response<B>) -> impl Future<Output = ()> + Send + use<B> {
         if let Some(line) = &mut self.line {
             line.status = response.status().as_u16();
             line.code = response.extensions().get::<Refused>().map(|Refused(code)| code.clone());
@@ -255,13 +293,13 @@ mod tests {
         {
             let audit = Audit::open(folder.path()).unwrap();
             for (tenant, target) in [("acme", "a"), ("globex", "b"), ("acme", "c")] {
-                begun(&audit, Some(tenant), target).end(&Response::default()).await;
+                begun(&audit, Some(tenant), target).end(&Response::<()>::default()).await;
             }
         }
         // As a crash in the middle of a line leaves it.
         File::options().append(true).open(path(folder.path(), 0)).unwrap().write_all(b"{\"id\":9,").unwrap();
         let audit = Audit::open(folder.path()).unwrap();
-        begun(&audit, Some("acme"), "d").end(&Response::default()).await;
+        begun(&audit, Some("acme"), "d").end(&Response::<()>::default()).await;
         let audit = Audit::open(folder.path()).unwrap();
         assert_eq!(targets(&audit.read(None, None, 10)), ["d", "c", "b", "a"]);
         assert_eq!(targets(&audit.read(Some("acme"), None, 2)), ["d", "c"]);

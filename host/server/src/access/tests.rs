@@ -16,7 +16,7 @@ async fn holder(of: Option<&str>, scopes: &[&str]) -> Identity {
     let folder = tempfile::tempdir().unwrap();
     let tokens = Tokens::open(Documents::new(None, Kind::Token), folder.path()).await.unwrap();
     let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-    let request = TokenRequest { name: "t".to_owned(), scopes, expires_in: None };
+    let request = TokenRequest { name: "t".to_owned(), scopes, ..TokenRequest::default() };
     let (token, _) = tokens.create(of.map(tenant).as_ref(), &request, Timestamp::default()).await.unwrap();
     Identity::Holder(token)
 }
@@ -75,4 +75,25 @@ fn every_path_of_the_router_is_in_the_table() {
     for path in paths {
         assert!(known(path), "`{path}` is not in `hostel_api::route::ROUTES`, so nobody is let in there");
     }
+}
+
+#[test]
+fn a_page_of_another_site_does_not_ask_with_its_readers_certificate() {
+    let check = |headers: &[(&str, &str)], expected: bool| {
+        let builder =
+            headers.iter().fold(Request::builder().uri("/v1/tokens"), |it, (name, value)| it.header(*name, *value));
+        assert_eq!(is_of_another_site(&builder.body(()).unwrap()), expected, "{headers:?}");
+    };
+    let host = ("Host", "hostel.example:4301");
+    check(&[host], false);
+    check(&[host, ("Origin", "https://hostel.example:4301"), ("Sec-Fetch-Site", "same-origin")], false);
+    check(&[host, ("Sec-Fetch-Site", "none")], false);
+    check(&[host, ("Origin", "https://other.example")], true);
+    check(&[host, ("Origin", "https://hostel.example")], true);
+    check(&[host, ("Origin", "null")], true);
+    check(&[("Origin", "null")], true);
+    check(&[host, ("Sec-Fetch-Site", "cross-site")], true);
+    check(&[host, ("Sec-Fetch-Site", "same-site")], true);
+    let http2 = Request::builder().uri("https://a:1/v1/tokens").header("Origin", "https://a:1").body(()).unwrap();
+    assert!(!is_of_another_site(&http2));
 }

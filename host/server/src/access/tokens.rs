@@ -1,5 +1,8 @@
 //! The tokens that hold: made, checked, revoked. What is kept of one is in the log, and never the token itself.
 //!
+//! One is shown by its text, which is a secret, or stands for a client's certificate, which is none: that its holder has
+//! the key was proven when the connection began.
+//!
 //! All of them are in memory, so that a revocation counts for the next request, and ends the streams that the token
 //! follows.
 
@@ -16,6 +19,7 @@ use hostel_api::token::TokenRequest;
 use hostel_event::name::Tenant;
 use hostel_event::time::Timestamp;
 
+use super::certificate::Fingerprint;
 use super::scope::Scope;
 use super::secret::{self, Drawn, Hash};
 use crate::deploy::Refusal;
@@ -43,10 +47,27 @@ pub(crate) struct Token {
     pub(crate) expires_at: Option<Timestamp>,
     /// Cancelled when it is revoked.
     pub(crate) revoked: CancellationToken,
-    hash: Hash,
+    proof: Proof,
+}
+
+/// What its holder has.
+#[derive(Clone, Copy)]
+enum Proof {
+    /// The text of this hash.
+    Secret(Hash),
+    /// The key of this certificate.
+    Certificate(Fingerprint),
 }
 
 impl Token {
+    /// The certificate that it stands for, if it is not shown by its text.
+    pub(crate) fn certificate(&self) -> Option<Fingerprint> {
+        match self.proof {
+            Proof::Secret(_) => None,
+            Proof::Certificate(certificate) => Some(certificate),
+        }
+    }
+
     pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
@@ -64,17 +85,42 @@ struct Document {
     name: String,
     tenant: Option<String>,
     scopes: Vec<String>,
-    /// The SHA-256 of the token's text.
-    hash: String,
+    /// The SHA-256 of the token's text, or if it has none, that of a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
     /// Milliseconds since 1970.
     created_at: u64,
     expires_at: Option<u64>,
 }
 
+#[derive(Default)]
+struct Table {
+    by_id: BTreeMap<String, Arc<Token>>,
+    by_certificate: BTreeMap<Fingerprint, Arc<Token>>,
+}
+
+impl Table {
+    fn insert(&mut self, token: &Arc<Token>) {
+        if let Some(certificate) = token.certificate() {
+            self.by_certificate.insert(certificate, Arc::clone(token));
+        }
+        self.by_id.insert(token.id.clone(), Arc::clone(token));
+    }
+
+    fn remove(&mut self, token: &Token) {
+        if let Some(certificate) = token.certificate() {
+            self.by_certificate.remove(&certificate);
+        }
+        self.by_id.remove(&token.id);
+    }
+}
+
 /// See the module's page.
 pub(crate) struct Tokens {
     documents: Documents,
-    table: RwLock<BTreeMap<String, Arc<Token>>>,
+    table: RwLock<Table>,
     /// Held for the length of a change.
     changing: tokio::sync::Mutex<()>,
     first: PathBuf,
@@ -86,11 +132,11 @@ impl Tokens {
     /// # Errors
     /// They cannot be read.
     pub(crate) async fn open(documents: Documents, data_dir: &Path) -> Result<Self, Refusal> {
-        let mut table = BTreeMap::new();
+        let mut table = Table::default();
         for (id, document) in documents.read::<Document>().await? {
             let token = revived(&id, &document)
                 .ok_or_else(|| Refusal::Internal(format!("what the log keeps of token `{id}` is malformed")))?;
-            table.insert(id, Arc::new(token));
+            table.insert(&Arc::new(token));
         }
         let first = data_dir.join(FIRST);
         Ok(Self { documents, table: RwLock::new(table), changing: tokio::sync::Mutex::default(), first })
@@ -98,26 +144,39 @@ impl Tokens {
 
     /// The token of this text, if it holds. Only the id is looked up; the rest is compared in constant time.
     pub(crate) fn verify(&self, text: &str, now: Timestamp) -> Option<Arc<Token>> {
-        let token = self.table.read().get(secret::id(text)?).cloned()?;
-        (token.hash.is_of(text) && !token.has_expired(now)).then_some(token)
+        let token = self.table.read().by_id.get(secret::id(text)?).cloned()?;
+        let Proof::Secret(hash) = token.proof else { return None };
+        (hash.is_of(text) && !token.has_expired(now)).then_some(token)
+    }
+
+    /// The token that stands for this certificate, if it holds.
+    pub(crate) fn of_certificate(&self, certificate: &Fingerprint, now: Timestamp) -> Option<Arc<Token>> {
+        let token = self.table.read().by_certificate.get(certificate).cloned()?;
+        (!token.has_expired(now)).then_some(token)
     }
 
     /// Those of a tenant, or of the host itself, the oldest first.
     pub(crate) fn list(&self, tenant: Option<&Tenant>) -> Vec<Arc<Token>> {
         let table = self.table.read();
-        let mut tokens: Vec<_> = table.values().filter(|token| token.tenant.as_ref() == tenant).cloned().collect();
+        let mut tokens: Vec<_> =
+            table.by_id.values().filter(|token| token.tenant.as_ref() == tenant).cloned().collect();
         tokens.sort_by_key(|token| token.created_at);
         tokens
     }
 
-    /// Makes a token; also gives its text, which nobody is told again.
+    /// Makes a token; also gives its text, which nobody is told again, unless it stands for a certificate.
     pub(crate) async fn create(
         &self,
         tenant: Option<&Tenant>,
         request: &TokenRequest,
         now: Timestamp,
-    ) -> Result<(Arc<Token>, String), Refusal> {
+    ) -> Result<(Arc<Token>, Option<String>), Refusal> {
         let scopes = checked(tenant, request)?;
+        let certificate = request.certificate.as_deref().map(|text| {
+            let malformed = "`certificate` must be the SHA-256 of a certificate: 64 hexadecimal digits";
+            Fingerprint::parse(text).ok_or_else(|| Refusal::Manifest(malformed.to_owned()))
+        });
+        let certificate = certificate.transpose()?;
         let expires_at = match request.expires_in {
             Some(span) if span.0.is_zero() => {
                 return Err(Refusal::Manifest("`expires_in` must be longer than nothing".to_owned()));
@@ -132,7 +191,15 @@ impl Tokens {
         if self.list(tenant).len() >= LIMIT {
             return Err(Refusal::Limit(format!("there are {LIMIT} tokens already, as many as there may be")));
         }
+        if let Some(taken) = certificate.and_then(|one| self.table.read().by_certificate.get(&one).cloned()) {
+            let text = format!("token `{}` stands for this certificate already; revoke it first", taken.id);
+            return Err(Refusal::CertificateTaken(text));
+        }
         let Drawn { id, text, hash } = secret::drawn(rand::random(), rand::random());
+        let (proof, text) = match certificate {
+            Some(certificate) => (Proof::Certificate(certificate), None),
+            None => (Proof::Secret(hash), Some(text)),
+        };
         let token = Token {
             id,
             name: request.name.clone(),
@@ -141,7 +208,7 @@ impl Tokens {
             created_at: now,
             expires_at,
             revoked: CancellationToken::new(),
-            hash,
+            proof,
         };
         self.keep(token).await.map(|token| (token, text))
     }
@@ -149,10 +216,10 @@ impl Tokens {
     /// Revokes a token of a tenant, or of the host itself; `None` if there is none of this id.
     pub(crate) async fn revoke(&self, tenant: Option<&Tenant>, id: &str) -> Result<Option<Arc<Token>>, Refusal> {
         let _changing = self.changing.lock().await;
-        let found = self.table.read().get(id).filter(|token| token.tenant.as_ref() == tenant).cloned();
+        let found = self.table.read().by_id.get(id).filter(|token| token.tenant.as_ref() == tenant).cloned();
         let Some(token) = found else { return Ok(None) };
         self.documents.remove(&[id]).await?;
-        self.table.write().remove(id);
+        self.table.write().remove(&token);
         token.revoked.cancel();
         self.forget_first(id);
         Ok(Some(token))
@@ -165,7 +232,7 @@ impl Tokens {
         let ids: Vec<&str> = tokens.iter().map(|token| token.id.as_str()).collect();
         self.documents.remove(&ids).await?;
         for token in &tokens {
-            self.table.write().remove(&token.id);
+            self.table.write().remove(token);
             token.revoked.cancel();
         }
         Ok(tokens.len())
@@ -195,7 +262,7 @@ impl Tokens {
             created_at: now,
             expires_at: None,
             revoked: CancellationToken::new(),
-            hash: drawn.hash,
+            proof: Proof::Secret(drawn.hash),
         };
         self.keep(token).await?;
         if is_new {
@@ -208,17 +275,22 @@ impl Tokens {
     }
 
     async fn keep(&self, token: Token) -> Result<Arc<Token>, Refusal> {
+        let (hash, certificate) = match token.proof {
+            Proof::Secret(hash) => (Some(hash.to_hex()), None),
+            Proof::Certificate(certificate) => (None, Some(certificate.to_string())),
+        };
         let document = Document {
             name: token.name.clone(),
             tenant: token.tenant.as_ref().map(ToString::to_string),
             scopes: token.scopes.iter().map(ToString::to_string).collect(),
-            hash: token.hash.to_hex(),
+            hash,
+            certificate,
             created_at: token.created_at.as_millis(),
             expires_at: token.expires_at.map(Timestamp::as_millis),
         };
         self.documents.put(&token.id, &document).await?;
         let token = Arc::new(token);
-        self.table.write().insert(token.id.clone(), Arc::clone(&token));
+        self.table.write().insert(&token);
         Ok(token)
     }
 
@@ -259,6 +331,11 @@ fn checked(tenant: Option<&Tenant>, request: &TokenRequest) -> Result<Vec<Scope>
 }
 
 fn revived(id: &str, document: &Document) -> Option<Token> {
+    let proof = match (&document.hash, &document.certificate) {
+        (Some(hash), None) => Proof::Secret(Hash::from_hex(hash)?),
+        (None, Some(certificate)) => Proof::Certificate(Fingerprint::parse(certificate)?),
+        _ => return None,
+    };
     Some(Token {
         id: id.to_owned(),
         name: document.name.clone(),
@@ -267,116 +344,9 @@ fn revived(id: &str, document: &Document) -> Option<Token> {
         created_at: Timestamp::from_millis(document.created_at),
         expires_at: document.expires_at.map(Timestamp::from_millis),
         revoked: CancellationToken::new(),
-        hash: Hash::from_hex(&document.hash)?,
+        proof,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
-
-    use hostel_api::unit::Span;
-    use hostel_log::log::Log;
-    use hostel_log::record::Kind;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_000);
-
-    fn log(folder: &Path) -> Option<Arc<Log>> {
-        let settings = hostel_log::settings::Settings { reserve: 0, ..hostel_log::settings::Settings::default() };
-        Some(Arc::new(Log::open(&folder.join("log"), settings).unwrap()))
-    }
-
-    async fn open(log: Option<Arc<Log>>, folder: &Path) -> Tokens {
-        Tokens::open(Documents::new(log, Kind::Token), folder).await.unwrap()
-    }
-
-    fn request(scopes: &[&str]) -> TokenRequest {
-        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        TokenRequest { name: "ci".to_owned(), scopes, expires_in: None }
-    }
-
-    fn acme() -> Tenant {
-        Tenant::new("acme").unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_token_holds_until_it_is_revoked_and_survives_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let (text, id) = {
-            let tokens = open(log(folder.path()), folder.path()).await;
-            let (token, text) = tokens.create(Some(&acme()), &request(&["deploy"]), NOW).await.unwrap();
-            (text, token.id.clone())
-        };
-        let tokens = open(log(folder.path()), folder.path()).await;
-        let token = tokens.verify(&text, NOW).unwrap();
-        assert_eq!((token.tenant.clone(), &token.scopes[..]), (Some(acme()), &[Scope::Deploy][..]));
-        let mut other = text.clone();
-        let last = if other.pop() == Some('0') { '1' } else { '0' };
-        other.push(last);
-        assert!(tokens.verify(&other, NOW).is_none(), "a token that is nearly right");
-        assert!(tokens.revoke(None, &id).await.unwrap().is_none(), "it is not the host's");
-        assert!(tokens.revoke(Some(&acme()), &id).await.unwrap().is_some());
-        assert!(token.revoked.is_cancelled() && tokens.verify(&text, NOW).is_none());
-        assert!(tokens.revoke(Some(&acme()), &id).await.unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn a_token_expires() {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = open(None, folder.path()).await;
-        let expires_in = Some(Span(Duration::from_secs(1)));
-        let request = TokenRequest { expires_in, ..request(&["read"]) };
-        let (_, text) = tokens.create(Some(&acme()), &request, NOW).await.unwrap();
-        assert!(tokens.verify(&text, Timestamp::from_millis(1_999)).is_some());
-        assert!(tokens.verify(&text, Timestamp::from_millis(2_000)).is_none());
-    }
-
-    #[tokio::test]
-    async fn the_operators_first_token_is_in_a_file_that_nobody_else_reads() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(FIRST);
-        let tokens = open(log(folder.path()), folder.path()).await;
-        tokens.ensure_operator(NOW).await.unwrap();
-        let text = fs::read_to_string(&file).unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let token = tokens.verify(text.trim(), NOW).unwrap();
-        tokens.ensure_operator(NOW).await.unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), text, "one holds, so none is made");
-        tokens.revoke(None, &token.id).await.unwrap();
-        assert!(!file.exists(), "a revoked token lies nowhere");
-        tokens.ensure_operator(NOW).await.unwrap();
-        assert_ne!(fs::read_to_string(&file).unwrap(), text);
-    }
-
-    #[tokio::test]
-    async fn a_host_that_keeps_nothing_goes_on_with_the_operators_token() {
-        let folder = tempfile::tempdir().unwrap();
-        open(None, folder.path()).await.ensure_operator(NOW).await.unwrap();
-        let text = fs::read_to_string(folder.path().join(FIRST)).unwrap();
-        let again = open(None, folder.path()).await;
-        again.ensure_operator(NOW).await.unwrap();
-        assert!(again.verify(text.trim(), NOW).is_some());
-    }
-
-    #[tokio::test]
-    async fn a_request_that_cannot_be_says_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let tokens = open(None, folder.path()).await;
-        let check = async |tenant: Option<&Tenant>, request: TokenRequest, expected: &str| {
-            let error = tokens.create(tenant, &request, NOW).await.unwrap_err().to_string();
-            assert!(error.starts_with(expected), "{error}");
-        };
-        let acme = acme();
-        let acme = Some(&acme);
-        check(acme, request(&[]), "`scopes` must have 1 to 64 entries").await;
-        check(acme, request(&["read", "write"]), "`scopes[1]`: `write` is no scope").await;
-        check(acme, request(&["operator"]), "`scopes[0]`: a tenant's token cannot have `operator`").await;
-        check(None, request(&["read"]), "`scopes[0]`: a token of the host itself").await;
-        check(acme, TokenRequest { name: String::new(), ..request(&["read"]) }, "`name` must have 1 to 100").await;
-        let expires_in = Some(Span(Duration::ZERO));
-        check(acme, TokenRequest { expires_in, ..request(&["read"]) }, "`expires_in` must be longer").await;
-    }
-}
+mod tests;

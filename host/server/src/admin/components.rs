@@ -2,14 +2,14 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use hostel_api::problem::Code;
 use hostel_api::view::ComponentView;
 use hostel_event::handler::Digest;
 
 use super::tenant::InTenant;
-use super::{Answer, BODY_TIMEOUT, Shared};
+use super::{Answer, BODY_TIMEOUT, Shared, progress};
 use crate::answer::{Failure, json};
 use crate::body::{self, Bounds};
 use crate::{query, view};
@@ -18,6 +18,7 @@ pub(super) async fn put(
     State(admin): Shared,
     InTenant { tenant, rest }: InTenant,
     _: query::Nothing,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let digest = parsed(&rest.id).map_err(Failure::closing)?;
@@ -27,9 +28,12 @@ pub(super) async fn put(
         Failure::new(Code::ComponentTooLarge, text)
     };
     let bytes = body::read(body, Bounds { bytes: limit, time: BODY_TIMEOUT }, too_large).await?;
-    let uploaded = admin.deployments.put_component(&tenant, digest, bytes).await?;
-    let view = view::component(&uploaded.component, uploaded.known);
-    Ok(json(StatusCode::OK, &ComponentView { took: uploaded.took.view(), ..view }))
+    let work = move |took| async move {
+        let uploaded = admin.deployments.put_component(&tenant, (digest, bytes), took).await?;
+        let view = view::component(&uploaded.component, uploaded.known);
+        Ok(json(StatusCode::OK, &ComponentView { took: uploaded.took.view(), ..view }))
+    };
+    progress::answer(&headers, work).await
 }
 
 pub(super) async fn get(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
@@ -42,7 +46,7 @@ fn known(text: &str) -> Result<Digest, Failure> {
     Digest::parse(text).map_err(|_| Failure::new(Code::NotFound, format!("no component `{text}`; upload it first")))
 }
 
-fn parsed(text: &str) -> Result<Digest, Failure> {
+pub(super) fn parsed(text: &str) -> Result<Digest, Failure> {
     Digest::parse(text).map_err(|error| {
         Failure::new(Code::MalformedName, error.to_string())
             .hint("write `sha256:` and the 64 hexadecimal digits that `sha256sum` prints for the file")

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use hostel_api::manifest::Manifest;
 use hostel_api::problem::Code;
@@ -10,7 +10,7 @@ use hostel_api::view::{DeployedView, DiscardedView, HandlerView, Items};
 use hostel_event::name::{HandlerName, Tenant};
 
 use super::tenant::InTenant;
-use super::{Answer, BODY_TIMEOUT, Shared};
+use super::{Answer, BODY_TIMEOUT, Shared, progress};
 use crate::access::audit::Detail;
 use crate::answer::{Failure, json};
 use crate::body::{self, Bounds};
@@ -49,6 +49,7 @@ pub(super) async fn put(
     State(admin): Shared,
     InTenant { tenant, rest }: InTenant,
     _: query::Nothing,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let too_large = || {
@@ -62,13 +63,25 @@ pub(super) async fn put(
         let text = format!("`name` is `{}`, but the path says `{}`", manifest.name, rest.id);
         return Err(Failure::new(Code::MalformedDocument, text));
     }
-    let (deployment, changed) = admin.deployments.deploy(&tenant, &manifest).await?;
-    Ok(deployed(&deployment, changed))
+    let work = move |took| async move {
+        let (deployment, changed) = admin.deployments.deploy(&tenant, &manifest, took).await?;
+        Ok(deployed(&deployment, changed))
+    };
+    progress::answer(&headers, work).await
 }
 
-pub(super) async fn rollback(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {
-    let (deployment, changed) = admin.deployments.rollback(&tenant, &named(&rest.id)?).await?;
-    Ok(deployed(&deployment, changed))
+pub(super) async fn rollback(
+    State(admin): Shared,
+    InTenant { tenant, rest }: InTenant,
+    _: query::Nothing,
+    headers: HeaderMap,
+) -> Answer {
+    let name = named(&rest.id)?;
+    let work = move |took| async move {
+        let (deployment, changed) = admin.deployments.rollback(&tenant, &name, took).await?;
+        Ok(deployed(&deployment, changed))
+    };
+    progress::answer(&headers, work).await
 }
 
 pub(super) async fn delete(State(admin): Shared, InTenant { tenant, rest }: InTenant, _: query::Nothing) -> Answer {

@@ -1,6 +1,7 @@
 //! `hostel deploy`: a manifest or a bare component becomes a handler that runs.
 
-use std::io::IsTerminal;
+mod progress;
+
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,9 +16,14 @@ use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 use super::{handlers, output, text};
+use crate::bundle::{self, BundleError};
+use progress::Show;
 
 /// What a host takes as a component unless it is configured otherwise.
 const USUAL_COMPONENT_LIMIT: usize = 64 * 1024 * 1024;
+
+/// The most bytes of files that are packed before a host is asked whether it takes as many.
+const BUNDLE_LIMIT: u64 = 1 << 30;
 
 /// The flags of `deploy`. Each wins over the manifest.
 #[derive(Debug, Default, clap::Args)]
@@ -52,6 +58,9 @@ pub(crate) struct Arguments {
     /// How much memory one invocation may use, such as 64MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
+    /// How many events one instance may serve, one after another; 1 gives every event a fresh one
+    #[arg(long, value_name = "N")]
+    reuse: Option<NonZeroU32>,
     /// Where it may publish, instead of what the manifest says; may repeat
     #[arg(long, value_name = "PATTERN")]
     publish: Vec<String>,
@@ -82,11 +91,16 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Fa
         )));
     }
     let mut took = Vec::new();
+    let mut show = Show::new(&manifest.name, arguments.json);
     if !manifest.component.starts_with("sha256:") {
         let path = component_path(&arguments.path, &manifest.component);
-        (manifest.component, took) = upload(client, &path).await?;
+        (manifest.component, took) = upload(client, &path, &mut show).await?;
     }
-    let deployed = client.deploy(&manifest).await?;
+    if let Some(folder) = manifest.files.as_ref().filter(|files| !files.starts_with("sha256:")) {
+        let folder = arguments.path.parent().unwrap_or(Path::new("")).join(folder);
+        manifest.files = Some(bring(client, folder, &mut show).await?);
+    }
+    let deployed = show.deploy(async |progress| client.deploy_telling(&manifest, &progress).await).await?;
     let handler = &deployed.handler;
     let (name, version, digest) = (&handler.name, &handler.version, handlers::short(&handler.component));
     let verb = if deployed.changed { "deployed" } else { "nothing changed:" };
@@ -112,6 +126,7 @@ async fn begin(arguments: &Arguments) -> Result<Manifest, Failure> {
             limits: Limits::default(),
             config: Settings::default(),
             environment: Settings::default(),
+            files: None,
         });
     }
     let bytes = tokio::fs::read_to_string(path).await.map_err(|error| Failure::unreadable(path, &error))?;
@@ -153,23 +168,21 @@ fn overlay(mut manifest: Manifest, arguments: &Arguments) -> Manifest {
     }
     manifest.limits.deadline = arguments.deadline.or(manifest.limits.deadline);
     manifest.limits.memory = arguments.memory.or(manifest.limits.memory);
+    manifest.reuse = arguments.reuse.or(manifest.reuse);
     manifest.config.0.extend(arguments.config.iter().cloned());
     manifest
 }
 
 /// Hands over a component unless the host has it; gives its digest, and what was done with it.
-async fn upload(client: &Client, path: &Path) -> Result<(String, Vec<StageView>), Failure> {
+async fn upload(client: &Client, path: &Path, show: &mut Show) -> Result<(String, Vec<StageView>), Failure> {
     let bytes = tokio::fs::read(path).await.map_err(|error| Failure::unreadable(path, &error))?;
     let size = bytes.len();
     let digest = digest(&bytes);
     let mut took = Vec::new();
     if client.component(&digest).await?.is_none() {
-        if std::io::stderr().is_terminal() {
-            // Compiling may take a while, which is not said before it is over.
-            output::talk(&text::line(&format!("uploading and compiling `{}` ({size} bytes) …", path.display())));
-        }
         let began = Instant::now();
-        let view = client.put_component(&digest, Bytes::from(bytes)).await.map_err(|error| match error {
+        let put = async |progress| client.put_component_telling(&digest, Bytes::from(bytes), &progress).await;
+        let view = show.upload(u64::try_from(size).unwrap_or(u64::MAX), put).await.map_err(|error| match error {
             // A host that will not read so much hangs up, and what it says may be lost with the connection.
             ClientError::Broken { .. } if size > USUAL_COMPONENT_LIMIT => Failure::coded(
                 Code::ComponentTooLarge,
@@ -180,6 +193,22 @@ async fn upload(client: &Client, path: &Path) -> Result<(String, Vec<StageView>)
         took = with_upload(view.took, began.elapsed());
     }
     Ok((digest, took))
+}
+
+/// Hands over the files of a folder unless the host has them; gives the digest of their bundle.
+async fn bring(client: &Client, folder: PathBuf, show: &mut Show) -> Result<String, Failure> {
+    let packed = tokio::task::spawn_blocking(move || bundle::pack(&folder, BUNDLE_LIMIT)).await;
+    let packed = packed.map_err(|error| Failure::plain(error.to_string()))?;
+    let bundle = packed.map_err(|error| match error {
+        BundleError::Io { .. } => Failure::coded(Code::FileUnreadable, error.to_string()),
+        BundleError::Refused(text) | BundleError::TooLarge(text) => Failure::coded(Code::BundleRefused, text),
+    })?;
+    let digest = digest(&bundle);
+    if client.files(&digest).await?.is_none() {
+        let bytes = u64::try_from(bundle.len()).unwrap_or(u64::MAX);
+        show.upload(bytes, async |progress| client.put_files(&digest, Bytes::from(bundle), &progress).await).await?;
+    }
+    Ok(digest)
 }
 
 /// The host's stages, and before them what of the whole time is not theirs.
@@ -270,6 +299,7 @@ retry = { attempts = 3, backoff = "1s" }
             attempts: NonZeroU32::new(9),
             deadline: Some("9s".parse().unwrap()),
             memory: Some("2MiB".parse().unwrap()),
+            reuse: NonZeroU32::new(7),
             publish: vec!["b".to_owned()],
             keyvalue: vec!["totals".to_owned()],
             config: vec![("key".to_owned(), "new".to_owned())],
@@ -281,6 +311,7 @@ version = "2"
 component = "target/hello.wasm"
 publish = ["b"]
 keyvalue = ["totals"]
+reuse = 7
 limits = { memory = "2MiB", deadline = "9s", log_lines = 7 }
 config = { key = "new", other = "kept" }
 [[subscriptions]]

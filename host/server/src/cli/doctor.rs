@@ -7,7 +7,9 @@ mod files;
 mod machine;
 mod network;
 mod tools;
+mod watched;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -110,9 +112,10 @@ pub(crate) async fn run(connection: Connection, arguments: &Arguments) -> Result
         }
     };
     let token_file = connection.token_file.clone();
-    let host = network::ask(connection).await;
+    let host = network::ask(connection.clone()).await;
     if let Some(config) = config {
-        examined.extend(of_host(config, host.is_running()).await?);
+        let tenants = if host.is_running() { watched::tenants(connection, &config).await } else { None };
+        examined.extend(of_host(config, (host.is_running(), tenants)).await?);
     }
     examined.extend(token_file.as_deref().map(files::token));
     examined.push(host.into_examined());
@@ -121,11 +124,15 @@ pub(crate) async fn run(connection: Connection, arguments: &Arguments) -> Result
 }
 
 /// What a host with this config would meet.
-async fn of_host(config: Config, is_running: bool) -> Result<Vec<Examined>, Failure> {
+async fn of_host(
+    config: Config,
+    (is_running, tenants): (bool, Option<BTreeSet<String>>),
+) -> Result<Vec<Examined>, Failure> {
     let mut examined = network::ports(&config, is_running).await;
     // Syncing and walking folders block.
     let rest = tokio::task::spawn_blocking(move || {
         let mut examined = files::examine(&config);
+        examined.extend(watched::examine(&config, tenants.as_ref()));
         examined.extend(machine::examine(&config));
         examined
     });

@@ -73,6 +73,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unreachable { .. } => Self::coded(Code::HostUnreachable, error.with_cause()),
+            ClientError::Certificate { .. } => Self::coded(Code::ClientCertificateRefused, error.with_cause()),
             ClientError::Problem { problem, .. } => {
                 Self::Coded { code: problem.code, text: problem.detail, hint: problem.hint }
             }

@@ -1,6 +1,8 @@
 //! `hostel handlers`, `undeploy`, `rollback`, `subscriptions`, `pause` and `resume`: what is deployed, how it is doing,
 //! and whether it goes on.
 
+mod follow;
+
 use std::fmt::Display;
 
 use hostel_api::client::Client;
@@ -15,7 +17,10 @@ use super::{output, table, text};
 pub(crate) struct Arguments {
     /// Show this handler, whole
     name: Option<String>,
-    /// Print JSON
+    /// Say what changes of it, or of all, as it changes: deployed, rolled back, undeployed, paused, quarantined, resumed
+    #[arg(long, short = 'f')]
+    follow: bool,
+    /// Print JSON; of what is followed each change in a line
     #[arg(long)]
     json: bool,
 }
@@ -72,6 +77,9 @@ pub(crate) struct PauseArguments {
 
 /// Lists the handlers, or shows one.
 pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.follow {
+        return follow::run(client, arguments.name.as_deref(), arguments.json).await;
+    }
     if let Some(name) = &arguments.name {
         let handler = client.handler(name).await?;
         return if arguments.json { output::json(&handler) } else { output::data(&render(&handler)) };
@@ -182,6 +190,7 @@ fn render(handler: &HandlerView) -> String {
                 .map(|calls| text::counted(calls, "call"))
                 .unwrap_or_default(),
         ),
+        ("files", handler.files.clone().unwrap_or_default()),
         ("reuse", handler.reuse.map(|events| format!("{events} events")).unwrap_or_default()),
         ("memory", optional(limits.memory.as_ref())),
         ("deadline", optional(limits.deadline.as_ref())),
@@ -316,6 +325,7 @@ mod tests {
                 Subscription { pattern: "users.>".to_owned(), ..Subscription::default() },
             ],
             publish: vec![],
+            files: None,
             reuse: NonZeroU32::new(50),
             limits: Limits {
                 memory: Some(ByteSize(64 << 20)),

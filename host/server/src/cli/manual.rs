@@ -35,7 +35,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("deploy", &["hostel deploy handler.toml", "hostel deploy hello.wasm --topic greetings.sent --memory 64MiB"]),
     ("undeploy", &["hostel undeploy hello"]),
     ("rollback", &["hostel rollback hello"]),
-    ("handlers", &["hostel handlers", "hostel handlers hello --json"]),
+    ("handlers", &["hostel handlers", "hostel handlers hello --json", "hostel handlers --follow"]),
     ("subscriptions", &["hostel subscriptions", "hostel subscriptions --json"]),
     ("subscriptions drop", &["hostel subscriptions drop 'default/hello:orders.*'"]),
     ("pause", &["hostel pause hello", "hostel pause 'default/hello:orders.*'"]),

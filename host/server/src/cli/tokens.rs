@@ -1,11 +1,18 @@
 //! `hostel tokens`: who may do what, as tokens that are made, listed and revoked.
 
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use hostel_api::client::{Client, Owner};
+use hostel_api::problem::Code;
 use hostel_api::token::{TokenRequest, TokenView};
 use hostel_api::unit::Span;
 
 use super::failure::Failure;
 use super::{output, table};
+use crate::access::certificate::Fingerprint;
 
 /// The flags of `tokens`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +44,9 @@ struct CreateArguments {
     /// A token of the host itself, that may do everything in every tenant
     #[arg(long, conflicts_with = "scopes")]
     operator: bool,
+    /// The certificate of a client that has it, in place of a secret: a PEM file, or the SHA-256 of one
+    #[arg(long, value_name = "FILE|SHA256")]
+    certificate: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,16 +88,35 @@ pub(crate) async fn run(client: &Client, arguments: Arguments) -> Result<(), Fai
 }
 
 async fn create(client: &Client, arguments: CreateArguments) -> Result<(), Failure> {
-    let CreateArguments { name, mut scopes, expires_in, operator, json } = arguments;
+    let CreateArguments { name, mut scopes, expires_in, operator, certificate, json } = arguments;
+    let certificate = certificate.map(|text| fingerprint(&text)).transpose()?;
     if operator {
         scopes.push("operator".to_owned());
     }
-    let created = client.create_token(owner(operator), &TokenRequest { name, scopes, expires_in }).await?;
+    let request = TokenRequest { name, scopes, expires_in, certificate };
+    let created = client.create_token(owner(operator), &request).await?;
     if json {
         return output::json(&created);
     }
+    if let Some(certificate) = &created.token.certificate {
+        output::talk(&format!("token {}; who shows the certificate {certificate} has it", created.token.id));
+        return Ok(());
+    }
     output::talk(&format!("token {}; keep it now, nobody can be told it again", created.token.id));
     output::data(&format!("{}\n", created.secret))
+}
+
+/// What a certificate is known by, from its file or as it is.
+fn fingerprint(text: &str) -> Result<String, Failure> {
+    if let Some(fingerprint) = Fingerprint::parse(text) {
+        return Ok(fingerprint.to_string());
+    }
+    let path = Path::new(text);
+    let bytes = std::fs::read(path).map_err(|error| Failure::unreadable(path, &error))?;
+    match CertificateDer::from_pem_slice(&bytes) {
+        Ok(certificate) => Ok(Fingerprint::of(&certificate).to_string()),
+        Err(error) => Err(Failure::coded(Code::FileUnreadable, format!("no certificate in `{text}`: {error}"))),
+    }
 }
 
 async fn list(client: &Client, arguments: &ListArguments) -> Result<(), Failure> {
@@ -109,9 +138,17 @@ fn render(tokens: &[TokenView]) -> String {
             (Some(at), false) => at.clone(),
             (None, _) => "-".to_owned(),
         };
-        [token.id.clone(), token.name.clone(), token.scopes.join(" "), token.created_at.clone(), until]
+        // Enough to tell one from another; the whole is in the JSON.
+        let shown_by = match token.certificate.as_deref() {
+            Some(certificate) => format!("certificate {}", certificate.get(..23).unwrap_or(certificate)),
+            None => "secret".to_owned(),
+        };
+        [token.id.clone(), token.name.clone(), token.scopes.join(" "), shown_by, token.created_at.clone(), until]
     };
-    table::render(["ID", "NAME", "SCOPES", "CREATED", "GOOD UNTIL"], &tokens.iter().map(row).collect::<Vec<_>>())
+    table::render(
+        ["ID", "NAME", "SCOPES", "SHOWN BY", "CREATED", "GOOD UNTIL"],
+        &tokens.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 async fn revoke(client: &Client, arguments: &RevokeArguments) -> Result<(), Failure> {
@@ -137,11 +174,34 @@ mod tests {
             created_at: "2026-01-01T00:00:00.000Z".to_owned(),
             expires_at: Some("2026-02-01T00:00:00.000Z".to_owned()),
             expired: true,
+            certificate: None,
+        };
+        let of_certificate = TokenView {
+            scopes: vec!["read".to_owned()],
+            expires_at: None,
+            certificate: Some(Fingerprint::of(b"a").to_string()),
+            ..token.clone()
         };
         assert_eq!(
-            render(&[token]),
-            "ID                NAME  SCOPES                   CREATED                   GOOD UNTIL\n\
-             00112233445566ab  ci    deploy publish:orders.>  2026-01-01T00:00:00.000Z  2026-02-01T00:00:00.000Z (over)\n"
+            render(&[token, of_certificate]),
+            "ID                NAME  SCOPES                   SHOWN BY                             CREATED                   GOOD UNTIL\n\
+             00112233445566ab  ci    deploy publish:orders.>  secret                               2026-01-01T00:00:00.000Z  2026-02-01T00:00:00.000Z (over)\n\
+             00112233445566ab  ci    read                     certificate sha256:ca978112ca1bbdca  2026-01-01T00:00:00.000Z  -\n"
         );
+    }
+
+    #[test]
+    fn a_certificate_is_given_by_its_fingerprint_or_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        let expected = Fingerprint::of(certificate.der()).to_string();
+        let file = folder.path().join("client.pem");
+        std::fs::write(&file, certificate.pem()).unwrap();
+        assert_eq!(fingerprint(&file.to_string_lossy()), Ok(expected.clone()));
+        assert_eq!(fingerprint(&expected), Ok(expected));
+        std::fs::write(&file, "nothing").unwrap();
+        let Err(Failure::Coded { code, .. }) = fingerprint(&file.to_string_lossy()) else { panic!("it has none") };
+        assert_eq!(code, "E0037");
     }
 }

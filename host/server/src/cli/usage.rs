@@ -114,7 +114,7 @@ fn seconds(micros: u64) -> String {
 }
 
 /// Bytes in the largest unit of which there is one, with one digit behind the point.
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1_u64 << 10)];
     match units.into_iter().find(|(_, unit)| bytes >= *unit) {
         Some((name, unit)) => format!("{}.{}{name}", bytes / unit, bytes % unit * 10 / unit),

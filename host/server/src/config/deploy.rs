@@ -14,6 +14,19 @@ use super::Config;
 pub(crate) struct Deploy {
     /// A folder whose handlers run as they lie there; empty: none.
     pub(crate) watch: PathBuf,
+    /// What lies in it.
+    pub(crate) watch_layout: WatchLayout,
+}
+
+/// What lies in the watched folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WatchLayout {
+    /// Handlers, of the tenant of `ingress.tenant`.
+    #[default]
+    Handlers,
+    /// A folder for each tenant, and its handlers in that.
+    Tenants,
 }
 
 /// Where a secret's value is. One of the two.

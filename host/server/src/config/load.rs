@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use super::{Config, RegistryKind, access, broker, deploy, telemetry};
 
 /// Variables of this prefix that the command line reads and the config does not.
-const NOT_CONFIG: [&str; 7] = [
+const NOT_CONFIG: [&str; 9] = [
     "HOSTEL_CONFIG",
     "HOSTEL_ADMIN_URL",
     "HOSTEL_INGRESS_URL",
@@ -24,6 +24,8 @@ const NOT_CONFIG: [&str; 7] = [
     "HOSTEL_TOKEN",
     "HOSTEL_TOKEN_FILE",
     "HOSTEL_CA",
+    "HOSTEL_CLIENT_CERTIFICATE",
+    "HOSTEL_CLIENT_KEY",
 ];
 const PREFIX: &str = "HOSTEL_";
 /// The variables of go-micro's users, with the key of ours that each sets. Ours wins where both are given.
@@ -262,23 +264,9 @@ fn check(config: &Config, allow_remote: bool) -> Vec<Mistake> {
 
 /// What of the registry and the peers cannot be.
 fn check_peers(config: &Config, wrong: &mut impl FnMut(bool, &str)) {
-    let (registry, peers) = (&config.registry, &config.peers);
-    let seconds = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
-    wrong(!seconds.contains(&registry.ttl.0), "`registry.ttl` must be between 1s and 1d");
-    wrong(registry.interval.0 >= registry.ttl.0, "`registry.interval` must be shorter than `registry.ttl`");
-    wrong(registry.interval.0.is_zero(), "`registry.interval` must be longer than 0s");
-    let http = registry.kind == RegistryKind::Http;
-    wrong(
-        http && registry.address.is_empty(),
-        "`registry.use` is `http`, so `registry.address` must say where: the URL of a host's admin API, such as \
-         `http://192.0.2.5:4301`",
-    );
-    wrong(!http && !registry.address.is_empty(), "`registry.address` is for `registry.use = \"http\"` alone");
-    let own = registry.address.trim_start_matches("http://").trim_end_matches('/');
-    let is_own = own.parse() == Ok(config.admin.listen) || own == format!("localhost:{}", config.admin.listen.port());
-    wrong(http && is_own, "`registry.address` is this host's own; use `registry.use = \"memory\"` to be the registry");
-    let mdns = registry.kind == RegistryKind::Mdns;
-    wrong(!mdns && !registry.interface.is_empty(), "`registry.interface` is for `registry.use = \"mdns\"` alone");
+    let peers = &config.peers;
+    check_registry(config, "registry", &config.registry, wrong);
+    check_pair("peers", [&peers.client_certificate, &peers.client_key], wrong);
     wrong(peers.concurrency == 0, "`peers.concurrency` must be at least 1");
     wrong(peers.hops == 0, "`peers.hops` must be at least 1");
     wrong(peers.nodes == 0, "`peers.nodes` must be at least 1");
@@ -286,11 +274,55 @@ fn check_peers(config: &Config, wrong: &mut impl FnMut(bool, &str)) {
         peers.name.is_empty() || peers.name.contains(['/', '.', ' ']),
         "`peers.name` must be a name without `/`, `.` and spaces",
     );
-    let port = peers.advertise.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    check_address("peers.advertise", &peers.advertise, wrong);
+}
+
+/// What of the registry in a table cannot be.
+pub(super) fn check_registry(
+    config: &Config,
+    table: &str,
+    registry: &super::Registry,
+    wrong: &mut impl FnMut(bool, &str),
+) {
+    let mut wrong = |is_wrong: bool, text: &str| wrong(is_wrong, &text.replace("{}", table));
+    let seconds = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+    wrong(!seconds.contains(&registry.ttl.0), "`{}.ttl` must be between 1s and 1d");
+    wrong(registry.interval.0 >= registry.ttl.0, "`{}.interval` must be shorter than `{}.ttl`");
+    wrong(registry.interval.0.is_zero(), "`{}.interval` must be longer than 0s");
+    let http = registry.kind == RegistryKind::Http;
     wrong(
-        !peers.advertise.is_empty() && port.is_none_or(|port| port == 0),
-        "`peers.advertise` must be `host:port`, where peers reach the ingress",
+        http && registry.address.is_empty(),
+        "`{}.use` is `http`, so `{}.address` must say where: the URL of a host's admin API, such as \
+         `http://192.0.2.5:4301`",
     );
+    let of_http = [
+        ("address", registry.address.is_empty()),
+        ("token_file", registry.token_file.as_os_str().is_empty()),
+        ("ca", registry.ca.as_os_str().is_empty()),
+        ("client_certificate", registry.client_certificate.as_os_str().is_empty()),
+        ("client_key", registry.client_key.as_os_str().is_empty()),
+    ];
+    for (key, is_empty) in of_http {
+        wrong(!http && !is_empty, &format!("`{{}}.{key}` is for `{{}}.use = \"http\"` alone"));
+    }
+    let host = registry.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/');
+    let is_own = host.parse() == Ok(config.admin.listen) || host == format!("localhost:{}", config.admin.listen.port());
+    wrong(http && is_own, "`{}.address` is this host's own; use `{}.use = \"memory\"` to be the registry");
+    let mdns = registry.kind == RegistryKind::Mdns;
+    wrong(!mdns && !registry.interface.is_empty(), "`{}.interface` is for `{}.use = \"mdns\"` alone");
+    check_pair(table, [&registry.client_certificate, &registry.client_key], &mut wrong);
+}
+
+fn check_pair(table: &str, [certificate, key]: [&PathBuf; 2], wrong: &mut impl FnMut(bool, &str)) {
+    let halved = certificate.as_os_str().is_empty() != key.as_os_str().is_empty();
+    wrong(halved, &format!("`{table}.client_certificate` and `{table}.client_key` go together"));
+}
+
+/// Where peers are told to reach a listener.
+pub(super) fn check_address(key: &str, advertise: &str, wrong: &mut impl FnMut(bool, &str)) {
+    let port = advertise.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let unusable = !advertise.is_empty() && port.is_none_or(|port| port == 0);
+    wrong(unusable, &format!("`{key}` must be `host:port`, where peers reach the ingress"));
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! How one table of handlers differs from another, as subscriptions to attach, begin, alter and end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hostel_event::handler::Handler;
+use hostel_event::handler::{Digest, Handler};
 use hostel_event::name::{HandlerName, Tenant};
 use hostel_event::subscription::{Subscription, SubscriptionId};
 
@@ -65,6 +65,16 @@ pub(super) fn all<D: Says>(table: &BTreeMap<Key, D>) -> impl Iterator<Item = &Su
     table.values().flat_map(|deployment| &Says::handler(deployment).subscriptions)
 }
 
+/// Every bundle of files that a table names, with those of versions that could be rolled back to.
+pub(super) fn bundles(table: &BTreeMap<Key, Deployment>) -> BTreeSet<(Tenant, Digest)> {
+    let of = |((tenant, _), deployment): (&Key, &Deployment)| {
+        let manifests = [Some(&deployment.manifest), deployment.previous.as_ref()];
+        let digests = manifests.map(|manifest| Digest::parse(manifest?.files.as_ref()?).ok());
+        digests.into_iter().flatten().map(|digest| (tenant.clone(), digest)).collect::<Vec<_>>()
+    };
+    table.iter().flat_map(of).collect()
+}
+
 fn subscriptions<D: Says>(table: &BTreeMap<Key, D>) -> BTreeMap<&SubscriptionId, (&Subscription, &Key)> {
     let of = |(key, deployment)| {
         let subscriptions = &Says::handler(deployment).subscriptions;
@@ -75,7 +85,7 @@ fn subscriptions<D: Says>(table: &BTreeMap<Key, D>) -> BTreeMap<&SubscriptionId,
 
 #[cfg(test)]
 mod tests {
-    use hostel_event::handler::{Digest, Grants, Limits};
+    use hostel_event::handler::{Grants, Limits};
     use hostel_event::name::Version;
     use hostel_event::pattern::Pattern;
 

@@ -1,4 +1,5 @@
-//! Where components' bytes are kept: `components/<tenant>/<sha256>.wasm` below the data directory.
+//! Where components' bytes are kept: `components/<tenant>/<sha256>.wasm` below the data directory. Bundles of files are
+//! kept alike.
 //!
 //! A file is written beside its place and renamed into it, so that one of that name is always whole. What is read is
 //! hashed again, so that one which was damaged on the disk is found and not run.
@@ -16,17 +17,19 @@ use super::Refusal;
 /// See the module's page.
 pub(super) struct Components {
     folder: PathBuf,
+    /// How files end.
+    extension: &'static str,
 }
 
 impl Components {
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn open(folder: PathBuf, extension: &'static str) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        Ok(Self { folder, extension })
     }
 
     /// Neither a tenant's name nor a digest can hold a path's special characters.
     fn path(&self, tenant: &Tenant, digest: &Digest) -> PathBuf {
-        self.folder.join(tenant.as_str()).join(format!("{digest}.wasm"))
+        self.folder.join(tenant.as_str()).join(format!("{digest}.{}", self.extension))
     }
 
     /// Forgets all that is kept for a tenant.
@@ -53,7 +56,7 @@ impl Components {
             Err(error) => return Err(Refusal::Internal(format!("cannot read `{}`: {error}", path.display()))),
         };
         if self::digest(bytes.clone()).await? != *digest {
-            return Err(Refusal::Internal(format!("`{}` is damaged; deploy the component again", path.display())));
+            return Err(Refusal::Internal(format!("`{}` is damaged; deploy it again", path.display())));
         }
         Ok(Some(bytes))
     }
@@ -63,7 +66,7 @@ impl Components {
         let (target, bytes) = (path.clone(), bytes.clone());
         let written = tokio::task::spawn_blocking(move || write(&target, &bytes)).await;
         let failed = |error: &dyn std::fmt::Display| {
-            Refusal::Internal(format!("cannot keep the component as `{}`: {error}", path.display()))
+            Refusal::Internal(format!("cannot keep what was uploaded as `{}`: {error}", path.display()))
         };
         match written {
             Ok(Ok(())) => Ok(()),
@@ -108,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_is_read_by_its_tenant_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let components = Components::open(folder.path().join("components")).unwrap();
+        let components = Components::open(folder.path().join("components"), "wasm").unwrap();
         let (acme, rival) = (Tenant::new("acme").unwrap(), Tenant::new("rival").unwrap());
         let bytes = Bytes::from_static(b"wasm");
         let digest = hostel_runtime::digest(&bytes);
@@ -126,12 +129,12 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_file_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let components = Components::open(folder.path().to_owned()).unwrap();
+        let components = Components::open(folder.path().to_owned(), "wasm").unwrap();
         let acme = Tenant::new("acme").unwrap();
         let digest = hostel_runtime::digest(b"wasm");
         components.keep(&acme, &digest, &Bytes::from_static(b"wasm")).await.unwrap();
         std::fs::write(components.path(&acme, &digest), b"was").unwrap();
         let refusal = components.read(&acme, &digest).await.unwrap_err().to_string();
-        assert!(refusal.ends_with("is damaged; deploy the component again"), "{refusal}");
+        assert!(refusal.ends_with("is damaged; deploy it again"), "{refusal}");
     }
 }

@@ -8,6 +8,8 @@ use hostel_event::pattern::Pattern;
 use hostel_event::port::SubscribeError;
 use hostel_runtime::{InitFailure, LoadError, PrepareError};
 
+use crate::bundle::BundleError;
+
 /// Why a deployment was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -21,8 +23,10 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     NothingKept(String),
     /// The bytes are not those that were announced.
-    #[error("the component's SHA-256 is {found}, not {expected}")]
+    #[error("the {what}'s SHA-256 is {found}, not {expected}")]
     Digest {
+        /// What they are.
+        what: &'static str,
         /// What was announced.
         expected: Digest,
         /// What came.
@@ -31,6 +35,12 @@ pub(crate) enum Refusal {
     /// The component is not kept for this tenant.
     #[error("no component `sha256:{0}`; upload it first")]
     NoComponent(Digest),
+    /// The bundle of files is not kept for this tenant.
+    #[error("no files `sha256:{0}`; upload them first")]
+    NoFiles(Digest),
+    /// The bundle of files is not as it must be, or too large.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// The handler does not exist.
     #[error("no handler `{0}`")]
     NoHandler(HandlerName),
@@ -43,6 +53,9 @@ pub(crate) enum Refusal {
     /// A tenant cannot be deleted while it has handlers.
     #[error("{0}")]
     TenantNotEmpty(String),
+    /// A certificate stands for another token.
+    #[error("{0}")]
+    CertificateTaken(String),
     /// There are as many of something as there may be.
     #[error("{0}")]
     Limit(String),

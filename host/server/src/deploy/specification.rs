@@ -45,10 +45,16 @@ pub(super) fn handler(tenant: &Tenant, manifest: &Manifest) -> Result<Handler, R
         config: manifest.config.0.clone(),
         secrets: secrets_of(manifest)?,
         environment: environment_of(manifest)?,
+        files: files_of(manifest)?,
     };
     let limits = limits(&manifest.limits)?;
     let reuse = manifest.reuse.unwrap_or(NonZeroU32::MIN);
     Ok(Handler { tenant: tenant.clone(), name, version, digest, subscriptions, reuse, limits, grants })
+}
+
+fn files_of(manifest: &Manifest) -> Result<Option<Digest>, Refusal> {
+    let digest = |text| Digest::parse(text).map_err(|error| Refusal::Manifest(format!("`files`: {error}")));
+    manifest.files.as_deref().map(digest).transpose()
 }
 
 fn patterns_of(written: &[String]) -> Result<Vec<Pattern>, Refusal> {

@@ -7,30 +7,37 @@
 //!
 //! What came from which entry is [recorded](record), so that a host goes on after a restart where it was: it deploys
 //! nothing again, and takes away what went meanwhile. Entries are dealt with one after another, and events never wait.
+//!
+//! A folder can also hold one for each tenant: [`tenants`] follows these.
 
 mod look;
 mod plan;
 mod record;
+pub(crate) mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use hostel_api::change::ChangeKind;
 use hostel_api::manifest::Manifest;
 use hostel_api::problem::Code;
 use hostel_event::name::{HandlerName, Tenant};
 
-use super::{Deployments, Refusal};
+use super::{Deployments, Refusal, Stages};
+use crate::config::deploy::WatchLayout;
+use crate::observe::changes::Change;
 use crate::telemetry;
 
-use look::{Sight, Unread, Version};
+use look::{Folder, Links, Sight, Unread, Version};
 use plan::{Action, Known};
 use record::{Deployed, Record, fingerprint};
+use tenants::Tenants;
 
 /// How often the folder is looked at. Two looks that find the same are needed before anything is done: so this is also
 /// how long a file must be at rest.
@@ -38,9 +45,68 @@ const INTERVAL: Duration = Duration::from_millis(400);
 /// When something is tried again that failed for a reason of the host's, such as a full disk.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// See the module's page.
+/// What is watched, and how.
+pub(crate) struct Settings<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) layout: WatchLayout,
+    /// Whose handlers they are, where the folder does not say.
+    pub(crate) tenant: Tenant,
+    pub(crate) data_dir: &'a Path,
+    /// The most bytes of a component.
+    pub(crate) component_limit: usize,
+}
+
+/// A folder that is watched, of either layout.
+pub(crate) enum Watching {
+    /// It holds handlers of one tenant.
+    One(Box<Watched>),
+    /// It holds a folder for each tenant.
+    Each(Tenants),
+}
+
+impl Watching {
+    /// Goes on with a folder as it was left.
+    ///
+    /// # Errors
+    /// It is no folder that can be read.
+    pub(crate) async fn open(settings: Settings<'_>, deployments: Arc<Deployments>) -> io::Result<Self> {
+        // Nothing of it is used yet: that it can be read is what is asked.
+        drop(tokio::fs::read_dir(settings.folder).await?);
+        let (path, limit) = (settings.folder.to_owned(), settings.component_limit);
+        match settings.layout {
+            WatchLayout::Handlers => {
+                let record = Record::open(settings.data_dir.join("watched.json"), &settings.tenant).await;
+                telemetry::watching(settings.folder, settings.tenant.as_str());
+                let folder = Folder { path, links: Links::Anywhere };
+                Ok(Self::One(Box::new(Watched::new(folder, settings.tenant, deployments, (record, limit)))))
+            }
+            WatchLayout::Tenants => {
+                telemetry::watching_tenants(settings.folder);
+                let records = settings.data_dir.join("watched");
+                Ok(Self::Each(Tenants::open(path, records, deployments, limit).await?))
+            }
+        }
+    }
+
+    /// Follows the folder until it is told to stop.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let following = async {
+            loop {
+                match &mut self {
+                    Self::One(watched) => watched.turn().await,
+                    Self::Each(tenants) => tenants.turn().await,
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        // A deployment that is cut off leaves the old version or the new one, and is made up for at the next start.
+        stop.run_until_cancelled(following).await;
+    }
+}
+
+/// A folder with handlers of one tenant. See the module's page.
 pub(crate) struct Watched {
-    folder: PathBuf,
+    folder: Folder,
     tenant: Tenant,
     deployments: Arc<Deployments>,
     /// The most bytes of a component.
@@ -65,42 +131,14 @@ enum NotDeployed {
 
 impl Watched {
     /// Goes on with a folder as it was left.
-    ///
-    /// # Errors
-    /// It is no folder that can be read.
-    pub(crate) async fn open(
-        folder: &Path,
+    fn new(
+        folder: Folder,
         tenant: Tenant,
         deployments: Arc<Deployments>,
-        (data_dir, component_limit): (&Path, usize),
-    ) -> io::Result<Self> {
-        // Nothing of it is used yet: that it can be read is what is asked.
-        drop(tokio::fs::read_dir(folder).await?);
-        let record = Record::open(data_dir, &tenant).await;
+        (record, component_limit): (Record, usize),
+    ) -> Self {
         let known = record.entries().map(|entry| (entry.clone(), Known::default())).collect();
-        telemetry::watching(folder, tenant.as_str());
-        Ok(Self {
-            folder: folder.to_owned(),
-            tenant,
-            deployments,
-            component_limit,
-            record,
-            known,
-            refused: BTreeMap::new(),
-            is_lost: false,
-        })
-    }
-
-    /// Follows the folder until it is told to stop.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let following = async {
-            loop {
-                self.turn().await;
-                tokio::time::sleep(INTERVAL).await;
-            }
-        };
-        // A deployment that is cut off leaves the old version or the new one, and is made up for at the next start.
-        stop.run_until_cancelled(following).await;
+        Self { folder, tenant, deployments, component_limit, record, known, refused: BTreeMap::new(), is_lost: false }
     }
 
     /// Looks once, and does what there is to do.
@@ -113,15 +151,21 @@ impl Watched {
             Ok(sights) => sights,
             Err(error) => {
                 if !std::mem::replace(&mut self.is_lost, true) {
-                    telemetry::watched_trouble(&format!("cannot read `{}`: {error}", self.folder.display()));
+                    let path = self.folder.path.display();
+                    telemetry::watched_trouble(&format!("cannot read `{path}`: {error}"));
                 }
                 return;
             }
         };
         self.is_lost = false;
-        for action in plan::decide(&mut self.known, &sights, Instant::now()) {
+        self.follow(&sights).await;
+    }
+
+    /// Does what there is to do about what was seen.
+    async fn follow(&mut self, sights: &BTreeMap<String, Sight>) {
+        for action in plan::decide(&mut self.known, sights, Instant::now()) {
             match action {
-                Action::Load(entry, sight) => self.load(entry, sight).await,
+                Action::Load(entry, sight) => self.load(entry, *sight).await,
                 Action::Remove(entry) => self.remove(entry).await,
             }
         }
@@ -161,9 +205,9 @@ impl Watched {
     }
 
     async fn deploy(&mut self, entry: &str, sight: Sight) -> Result<(), NotDeployed> {
-        let (folder, limit) = (self.folder.clone(), self.component_limit);
-        let read = tokio::task::spawn_blocking(move || look::read(&folder, &sight, limit)).await;
-        let Version { manifest, digest, bytes } = match read {
+        let (folder, limits) = (self.folder.clone(), (self.component_limit, self.deployments.files().limit()));
+        let read = tokio::task::spawn_blocking(move || look::read(&folder, &sight, limits)).await;
+        let Version { manifest, digest, bytes, files } = match read {
             Ok(Ok(version)) => version,
             Ok(Err(Unread::Changed)) => return Err(NotDeployed::Changed),
             Ok(Err(Unread::Refused { name, code, text })) => {
@@ -184,8 +228,11 @@ impl Watched {
             return Ok(());
         }
         let done = async {
-            self.deployments.put_component(&self.tenant, digest, bytes).await?;
-            self.deployments.deploy(&self.tenant, &manifest).await
+            if let Some((digest, bundle)) = files {
+                self.deployments.files().put(&self.tenant, digest, bundle).await?;
+            }
+            self.deployments.put_component(&self.tenant, (digest, bytes), Stages::silent()).await?;
+            self.deployments.deploy(&self.tenant, &manifest, Stages::silent()).await
         };
         if let Err(refusal) = done.await {
             let is_ours = matches!(refusal, Refusal::Full(_) | Refusal::Unavailable(_) | Refusal::Internal(_));
@@ -259,6 +306,8 @@ impl Watched {
 /// What the watched folder has and does not run, and why.
 impl Deployments {
     fn refuse(&self, tenant: &Tenant, name: &HandlerName, reason: String) {
+        let change = Change::of(self.parts.clock.wall(), ChangeKind::Refused, (tenant, name));
+        self.parts.watchers.changes.show(Change { reason: Some(reason.clone()), ..change });
         self.refused.write().insert((tenant.clone(), name.clone()), reason);
     }
 

@@ -15,6 +15,7 @@ use hostel_broker::http::wire::decode::{self, Inbound};
 use hostel_broker::http::wire::refusal::Refusal;
 use hostel_event::id::EventId;
 use hostel_event::message::ID_HEADER;
+use hostel_event::name::Tenant;
 use hostel_event::port::{Publication, PublishError};
 
 use super::Ingress;
@@ -31,11 +32,17 @@ fn on_the_wire(message: usize) -> usize {
 }
 
 impl Ingress {
-    /// Publishes a posted message to what the node named in it stands for.
+    /// Publishes a posted message to what the node named in it stands for, if that is one of the tenant whose listener it
+    /// came by.
     ///
     /// # Errors
     /// [`HangUp`] when the message was not kept and may be sent again.
-    pub(super) async fn receive(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, HangUp> {
+    pub(super) async fn receive(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        tenant: &Tenant,
+    ) -> Result<Response<Body>, HangUp> {
         if *request.method() != Method::POST {
             return Ok(refused(&Refusal::Method));
         }
@@ -53,7 +60,7 @@ impl Ingress {
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let (path, query) = (head.uri.path(), head.uri.query());
         match decode::decode(&decode::Request { path, query, content_type, body: &body }) {
-            Ok(inbound) => self.take(inbound, peer).await,
+            Ok(inbound) => self.take(inbound, peer, tenant).await,
             Err(refusal) => {
                 telemetry::message_refused(peer, &refusal);
                 Ok(refused(&refusal))
@@ -61,9 +68,9 @@ impl Ingress {
         }
     }
 
-    async fn take(&self, inbound: Inbound, peer: SocketAddr) -> Result<Response<Body>, HangUp> {
+    async fn take(&self, inbound: Inbound, peer: SocketAddr, tenant: &Tenant) -> Result<Response<Body>, HangUp> {
         let Inbound { node_id, topic, mut message, .. } = inbound;
-        let addressed = topic.ok().and_then(|topic| Some((self.network.resolve(&node_id, &topic)?, topic)));
+        let addressed = topic.ok().and_then(|topic| Some((self.network.resolve(tenant, &node_id, &topic)?, topic)));
         let Some((addressed, topic)) = addressed else { return Ok(self.unknown(&node_id, peer)) };
         // The id is needed before the event exists, so that nothing of what happens to it is missed.
         let id = match message.headers.get(ID_HEADER).map(EventId::new) {

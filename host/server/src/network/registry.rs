@@ -1,14 +1,16 @@
 //! Which registry this host uses, opened as the config says.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use hostel_api::client::{Certificate, Tls};
 use hostel_api::problem::Code;
 use hostel_event::port::{Clock, Registry};
 use hostel_registry::cached::{self, Cached};
-use hostel_registry::http::Http;
+use hostel_registry::http::{Http, Security};
 use hostel_registry::mdns::{self, Mdns};
 use hostel_registry::memory::{self, Memory};
 
@@ -31,14 +33,14 @@ pub(super) struct Registries {
 }
 
 impl Registries {
-    /// Opens what the config names.
+    /// Opens what a table of the config names.
     ///
     /// # Errors
     /// It cannot be opened; what is in the way.
     pub(super) fn open(
         config: &config::Registry,
-        ingress: SocketAddr,
-        host: Uuid,
+        table: &str,
+        (listens, host): (SocketAddr, Uuid),
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, Mistake> {
         let mistake = |text: String| Mistake { code: Code::BadConfigValue, text };
@@ -50,18 +52,18 @@ impl Registries {
                 return Ok(Self { direct: memory, cached: None, mdns });
             }
             RegistryKind::Mdns => {
-                let interface = interface(config, ingress)?;
+                let interface = interface(config, table, listens)?;
                 // Short, for a label of DNS has 63 bytes, and nobody else's.
                 let settings = mdns::Settings::go_micro(&interface, &format!("hostel-{}", host.simple()));
                 let opened = Mdns::start(settings, Arc::clone(clock), rand::random::<u64>)
-                    .map_err(|error| mistake(format!("`registry.use = \"mdns\"`: {}", chain(&error))))?;
+                    .map_err(|error| mistake(format!("`{table}.use = \"mdns\"`: {}", chain(&error))))?;
                 let opened = Arc::new(opened);
                 mdns = Some(Arc::clone(&opened));
                 opened
             }
             RegistryKind::Http => Arc::new(
-                Http::new(&config.address)
-                    .map_err(|error| mistake(format!("`registry.address`: {}", chain(&error))))?,
+                Http::with(&config.address, &security(config, table)?)
+                    .map_err(|error| mistake(format!("`{table}.address`: {}", chain(&error))))?,
             ),
         };
         let cached = Arc::new(Cached::start(Arc::clone(&direct), cached::Settings::GO_MICRO, Arc::clone(clock)));
@@ -96,21 +98,36 @@ impl Registries {
     }
 }
 
-/// The interface that mDNS speaks on: as the config says, or the one that the ingress listens on, or where that is all
-/// of them, the first that is not loopback.
-fn interface(config: &config::Registry, ingress: SocketAddr) -> Result<String, Mistake> {
+/// What another host is to know of this one.
+fn security(config: &config::Registry, table: &str) -> Result<Security, Mistake> {
+    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let token = given(&config.token_file).map(|path| {
+        let text = std::fs::read_to_string(&path).map_err(|error| Mistake {
+            code: Code::FileUnreadable,
+            text: format!("`{table}.token_file`: cannot read `{}`: {error}", path.display()),
+        });
+        text.map(|text| text.trim().to_owned())
+    });
+    let certificate = given(&config.client_certificate).zip(given(&config.client_key));
+    let certificate = certificate.map(|(chain, key)| Certificate { chain, key });
+    Ok(Security { token: token.transpose()?, tls: Tls { authorities: given(&config.ca), certificate } })
+}
+
+/// The interface that mDNS speaks on: as the config says, or the one that the listener is on, or where that is all of
+/// them, the first that is not loopback.
+fn interface(config: &config::Registry, table: &str, listener: SocketAddr) -> Result<String, Mistake> {
     if !config.interface.is_empty() {
         return Ok(config.interface.clone());
     }
     let mistake = |text: String| Mistake { code: Code::BadConfigValue, text };
     let interfaces = if_addrs::get_if_addrs()
-        .map_err(|error| mistake(format!("cannot list the network interfaces: {error}; set `registry.interface`")))?;
-    let listens = ingress.ip();
+        .map_err(|error| mistake(format!("cannot list the network interfaces: {error}; set `{table}.interface`")))?;
+    let listens = listener.ip();
     let found = interfaces.iter().find(|interface| {
         let fits = if listens.is_unspecified() { !interface.is_loopback() } else { interface.ip() == listens };
         fits && interface.ip().is_ipv4()
     });
     found.map(|interface| interface.name.clone()).ok_or_else(|| {
-        mistake(format!("no network interface with an IPv4 address goes with {ingress}; set `registry.interface`"))
+        mistake(format!("no network interface with an IPv4 address goes with {listener}; set `{table}.interface`"))
     })
 }

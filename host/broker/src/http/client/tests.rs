@@ -48,13 +48,13 @@ async fn a_certificate_of_nobodys_is_refused_unless_the_switch_says_otherwise() 
     assert!(matches!(&error, PostError::Unreachable(why) if why.contains("invalid peer certificate")), "{error}");
     assert_eq!(secure.count(), 0);
 
-    let trusting_anybody = trusting(Trust { any_certificate: true, roots: None });
+    let trusting_anybody = trusting(Trust { any_certificate: true, ..Trust::default() });
     assert_eq!(trusting_anybody.post(&to, "/?id=1", message()).await.unwrap().status, StatusCode::OK);
     assert_eq!(secure.bodies(), ["hello"]);
 
     let file = std::env::temp_dir().join(format!("hostel-roots-{}.pem", uuid::Uuid::now_v7()));
     std::fs::write(&file, pem).unwrap();
-    let knowing = trusting(Trust { any_certificate: false, roots: Some(file.clone()) });
+    let knowing = trusting(Trust { roots: Some(file.clone()), ..Trust::default() });
     assert_eq!(knowing.post(&to, "/?id=1", message()).await.unwrap().status, StatusCode::OK);
     std::fs::remove_file(&file).unwrap();
     for client in [careful, trusting_anybody, knowing] {
@@ -63,12 +63,55 @@ async fn a_certificate_of_nobodys_is_refused_unless_the_switch_says_otherwise() 
     secure.stop().await;
 }
 
+#[tokio::test]
+async fn a_peer_that_asks_for_a_certificate_is_shown_ours() {
+    let made = rcgen::generate_simple_self_signed(["host-1".to_owned()]).unwrap();
+    let (folder, id) = (std::env::temp_dir(), uuid::Uuid::now_v7());
+    let files = ["chain", "key"].map(|name| folder.join(format!("hostel-own-{name}-{id}.pem")));
+    let [chain, key] = &files;
+    std::fs::write(chain, made.cert.pem()).unwrap();
+    std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+
+    let shown = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![shown.cert.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(shown.signing_key.serialize_der())),
+        )
+        .unwrap();
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let peer = Subscriber::start_with("127.0.0.1:0", Vec::new(), Some(tls)).await;
+    let to = endpoint(&peer.address, true);
+
+    let known = trusting(Trust { any_certificate: true, own: Some((chain.clone(), key.clone())), ..Trust::default() });
+    assert_eq!(known.post(&to, "/?id=1", message()).await.unwrap().status, StatusCode::OK);
+    let unknown = trusting(Trust { any_certificate: true, ..Trust::default() });
+    unknown.post(&to, "/?id=1", message()).await.unwrap_err();
+    assert_eq!(peer.count(), 1);
+
+    std::fs::remove_file(key).unwrap();
+    let trust = Trust { own: Some((chain.clone(), key.clone())), ..Trust::default() };
+    let error = Client::new(Settings { trust, ..Settings::default() }).err().unwrap().to_string();
+    assert_eq!(error, format!("cannot read `{}`", key.display()));
+    std::fs::remove_file(chain).unwrap();
+    for client in [known, unknown] {
+        client.close().await;
+    }
+    peer.stop().await;
+}
+
 #[test]
 fn a_file_without_authorities_is_refused() {
     let check = |content: Option<&str>, expected: &str| {
         let file = std::env::temp_dir().join(format!("hostel-roots-{}.pem", uuid::Uuid::now_v7()));
         content.into_iter().for_each(|content| std::fs::write(&file, content).unwrap());
-        let trust = Trust { any_certificate: false, roots: Some(file.clone()) };
+        let trust = Trust { roots: Some(file.clone()), ..Trust::default() };
         let error = Client::new(Settings { trust, ..Settings::default() }).err().unwrap().to_string();
         assert_eq!(error, expected.replace('@', &file.display().to_string()));
         let _ = std::fs::remove_file(&file);
@@ -103,7 +146,7 @@ async fn a_tls_peer_that_speaks_http2_gets_it_and_one_connection_carries_many_po
             });
         }
     });
-    let client = trusting(Trust { any_certificate: true, roots: None });
+    let client = trusting(Trust { any_certificate: true, ..Trust::default() });
     for _ in 0..20 {
         let posts = [(); 5].map(|()| client.post(&to, "/?id=1", message()));
         for answer in futures_util::future::join_all(posts).await {

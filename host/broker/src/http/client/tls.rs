@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,11 +23,24 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let mut config = if trust.any_certificate {
+        let builder = if trust.any_certificate {
             let verifier = Arc::new(AnyCertificate { provider });
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(verifier)
         } else {
-            builder.with_root_certificates(roots(trust.roots.as_deref())?).with_no_client_auth()
+            builder.with_root_certificates(roots(trust.roots.as_deref())?)
+        };
+        let mut config = match &trust.own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let unreadable = |path: &Path| {
+                    let path = path.to_owned();
+                    |source| ClientError::Own { path, source }
+                };
+                let certificates = CertificateDer::pem_file_iter(chain).and_then(Iterator::collect);
+                let certificates: Vec<_> = certificates.map_err(unreadable(chain))?;
+                builder
+                    .with_client_auth_cert(certificates, PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?)?
+            }
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })

@@ -8,9 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hostel_api::unit::ByteSize;
 
+use crate::cli::text;
 use crate::config::Config;
+use crate::config::access::{admin_clients, ingress_clients};
 use crate::config::broker::BrokerKind;
 use crate::secrets::Secrets;
+use crate::tls;
+use crate::tls::clients::Clients;
 
 use super::Examined;
 
@@ -39,6 +43,7 @@ pub(super) fn examine(config: &Config) -> Vec<Examined> {
     let mut examined = vec![usable(folder)];
     examined.extend(private(folder));
     examined.extend(secrets(config));
+    examined.extend(authorities(config));
     let newest = newest(folder);
     examined.push(clock(SystemTime::now(), newest.as_ref()));
     // A folder that is to be made is on the disk of the nearest one that is there.
@@ -131,7 +136,9 @@ fn secrets(config: &Config) -> Vec<Examined> {
     }
     let files =
         config.secrets.values().flat_map(|secrets| secrets.values()).filter_map(|source| source.file.as_deref());
-    let keys = [&config.ingress.key, &config.admin.key].into_iter().filter(|key| !key.as_os_str().is_empty());
+    let (registry, peers) = (&config.registry, &config.peers);
+    let keys = [&config.ingress.key, &config.admin.key, &peers.client_key, &registry.client_key, &registry.token_file];
+    let keys = keys.into_iter().filter(|key| !key.as_os_str().is_empty());
     for path in files.chain(keys.map(PathBuf::as_path)) {
         let Ok(about) = fs::metadata(path) else { continue };
         examined.extend(readable(ABOUT, path, about.permissions().mode()));
@@ -140,6 +147,29 @@ fn secrets(config: &Config) -> Vec<Examined> {
         examined.push(Examined::fine(ABOUT, "all can be read, by their owner alone"));
     }
     examined
+}
+
+/// The authorities by which clients are believed.
+fn authorities(config: &Config) -> Vec<Examined> {
+    const ABOUT: &str = "client certificates";
+    let mut all = ingress_clients(&config.ingress);
+    all.push(admin_clients(&config.admin));
+    all.retain(|clients| !clients.authorities.as_os_str().is_empty());
+    // A listener that follows the first has its key too.
+    all.dedup_by(|one, other| one.key == other.key);
+    let examine = |clients: &Clients<'_>| match tls::clients::authorities(clients.authorities) {
+        Ok(found) => {
+            let count = text::counted(u64::try_from(found.len()).unwrap_or(u64::MAX), "certificate");
+            Examined::fine(ABOUT, format!("`{}` has {count}, for `{}`", clients.authorities.display(), clients.key))
+        }
+        Err(error) => Examined::finding(
+            ABOUT,
+            format!("`{}`: {error}", clients.key),
+            "a host that does not know whom to believe does not start",
+            "name a PEM file with the certificates of the authorities that sign those of clients",
+        ),
+    };
+    all.iter().map(examine).collect()
 }
 
 /// The newest file of the data directory, with its time.

@@ -9,8 +9,9 @@ use crate::config::Config;
 
 use super::Examined;
 
-/// Files that a host has open beside its connections: its log, its sandboxes, connections of handlers, and room.
-const OTHER_FILES: u64 = 512;
+/// Files that a host has open beside its connections: its log, its sandboxes, connections and files of handlers, and
+/// room.
+const OTHER_FILES: u64 = 768;
 /// Mappings that Linux gives a process by default.
 const MAPPINGS: u64 = 65_530;
 
@@ -138,7 +139,7 @@ Max open files            1024                 1048576              files     \n
         let examined = open_files(LIMITS, 2048).unwrap();
         assert_eq!(examined.verdict, Verdict::Finding);
         assert!(examined.cure.starts_with("`ulimit -n 4096`"), "{examined:?}");
-        assert_eq!(verdict(open_files(LIMITS, 512)), Some(Verdict::Fine));
+        assert_eq!(verdict(open_files(LIMITS, 256)), Some(Verdict::Fine));
         assert_eq!(verdict(open_files("", 512)), None);
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     /// It is new or has changed, and is at rest.
-    Load(String, Sight),
+    Load(String, Box<Sight>),
     /// It is gone.
     Remove(String),
 }
@@ -57,7 +57,7 @@ pub(super) fn decide(
         } else if is_new || (one.again.is_some() && one.is_due(now)) {
             one.tried = Some(sight.clone());
             one.again = None;
-            actions.push(Action::Load(entry.clone(), sight.clone()));
+            actions.push(Action::Load(entry.clone(), Box::new(sight.clone())));
         }
     }
     // Those that go come after those that come: a handler may have moved from one entry to another.
@@ -87,7 +87,7 @@ mod tests {
         let manifest = folder.join("handler.toml");
         std::fs::write(&manifest, content).unwrap();
         let stamp = crate::stamp::Stamp::of(&manifest).unwrap();
-        Sight { manifest: (manifest, stamp), component: Some((PathBuf::from("a.wasm"), None)) }
+        Sight { manifest: (manifest, stamp), component: Some((PathBuf::from("a.wasm"), None)), files: None }
     }
 
     fn looked(entries: &[(&str, &Sight)]) -> BTreeMap<String, Sight> {
@@ -103,7 +103,7 @@ mod tests {
         let mut look = |entries: &[(&str, &Sight)]| decide(&mut known, &looked(entries), now);
         assert_eq!(look(&[("a", &one)]), []);
         assert_eq!(look(&[("a", &other)]), [], "it changes");
-        let load = Action::Load("a".to_owned(), other.clone());
+        let load = Action::Load("a".to_owned(), Box::new(other.clone()));
         assert_eq!(look(&[("a", &other)]), [load]);
         assert_eq!(look(&[("a", &other)]), []);
         assert_eq!(look(&[]), [], "it may be replaced");

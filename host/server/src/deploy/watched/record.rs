@@ -1,11 +1,12 @@
-//! What came from which entry of the watched folder: `watched.json` in the data directory.
+//! What came from which entry of the watched folder: `watched.json` in the data directory, or `watched/TENANT.json` for each
+//! tenant that has a folder of its own.
 //!
 //! The file is written beside its place and renamed into it. One that is lost or damaged loses no handler: what lies in
 //! the folder is found to run already, and what went from it meanwhile is left.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +38,7 @@ struct Content {
 
 impl Record {
     /// Reads what was noted, for this tenant.
-    pub(super) async fn open(data_dir: &Path, tenant: &Tenant) -> Self {
-        let path = data_dir.join("watched.json");
+    pub(super) async fn open(path: PathBuf, tenant: &Tenant) -> Self {
         let read = match tokio::fs::read(&path).await {
             Ok(bytes) => serde_json::from_slice::<Content>(&bytes).map(Some).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -68,6 +68,19 @@ impl Record {
 
     pub(super) fn remove(&mut self, entry: &str) -> Option<Deployed> {
         self.content.entries.remove(entry)
+    }
+
+    /// Whether nothing came, or all that came is gone.
+    pub(super) fn is_empty(&self) -> bool {
+        self.content.entries.is_empty()
+    }
+
+    /// Forgets all that was noted, on the disk too.
+    pub(super) async fn forget(self) -> io::Result<()> {
+        match tokio::fs::remove_file(&self.path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Writes it down.
@@ -100,14 +113,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (acme, rival) = (Tenant::new("acme").unwrap(), Tenant::new("rival").unwrap());
         let deployed = Deployed { handler: "hello".to_owned(), fingerprint: "f".to_owned() };
-        let mut record = Record::open(folder.path(), &acme).await;
+        let mut record = Record::open(folder.path().join("watched.json"), &acme).await;
         assert_eq!(record.insert("a", deployed.clone()), None);
         record.save().await.unwrap();
-        let record = Record::open(folder.path(), &acme).await;
+        let record = Record::open(folder.path().join("watched.json"), &acme).await;
         assert_eq!((record.entries().count(), record.get("a")), (1, Some(&deployed)));
-        assert_eq!(Record::open(folder.path(), &rival).await.entries().count(), 0);
+        assert_eq!(Record::open(folder.path().join("watched.json"), &rival).await.entries().count(), 0);
         std::fs::write(folder.path().join("watched.json"), "{").unwrap();
-        assert_eq!(Record::open(folder.path(), &acme).await.entries().count(), 0);
+        assert_eq!(Record::open(folder.path().join("watched.json"), &acme).await.entries().count(), 0);
     }
 
     #[test]
