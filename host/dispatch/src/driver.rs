@@ -67,6 +67,8 @@ struct Shared {
     is_draining: AtomicBool,
     /// Everything ends now.
     cancel: CancellationToken,
+    /// The same, for who only looks: to ask the token takes a lock that all cores share.
+    is_over: AtomicBool,
     /// Held while the broker is told of a pause, so that what it is told last is what is true.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -154,6 +156,7 @@ impl Dispatcher {
             left: Notify::new(),
             is_draining: AtomicBool::new(false),
             cancel: CancellationToken::new(),
+            is_over: AtomicBool::new(false),
             keeping: tokio::sync::Mutex::default(),
         });
         shared.tasks.spawn(run::watch_time(Arc::clone(&shared)));
@@ -222,6 +225,7 @@ impl Dispatcher {
             () = tokio::time::sleep(patience) => {}
             () = hurry => {}
         }
+        self.shared.is_over.store(true, Ordering::Release);
         self.shared.cancel.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

@@ -92,17 +92,17 @@ impl Ingress {
         granted: &Granted,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Failure> {
-        let path = request.uri().path().to_owned();
         let topics = granted.segment("topic").or(granted.segment("pattern")).unwrap_or_default();
+        let path = request.uri().path();
         match granted.route.map(|route| route.right) {
-            _ if topics.contains(char::REPLACEMENT_CHARACTER) => Err(Failure::unknown_path(&path)),
+            _ if topics.contains(char::REPLACEMENT_CHARACTER) => Err(Failure::unknown_path(path)),
             Some(Right::Publish) if !topics.is_empty() => self.publish(tenant, topics, request).await,
             Some(Right::Subscribe) => self.tail(tenant, topics, request.uri()),
-            None if path.ends_with("/events") => Err(Failure::method(request.method(), &path, "GET")),
+            None if path.ends_with("/events") => Err(Failure::method(request.method(), path, "GET")),
             None if path.starts_with("/topics/") && path != "/topics/" => {
-                Err(Failure::method(request.method(), &path, "POST"))
+                Err(Failure::method(request.method(), path, "POST"))
             }
-            _ => Err(Failure::unknown_path(&path)),
+            _ => Err(Failure::unknown_path(path)),
         }
     }
 }

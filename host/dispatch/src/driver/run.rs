@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -49,6 +50,10 @@ pub(super) async fn watch_time(shared: Arc<Shared>) {
 
 /// Runs one attempt and does what the plan makes of it.
 pub(super) async fn run(shared: Arc<Shared>, job: Job) {
+    // Dropped unsettled: whoever drains has counted it.
+    if shared.is_over.load(Ordering::Acquire) {
+        return;
+    }
     let began = shared.parts.clock.wall();
     let stage = Stage::new(Arc::clone(&shared.parts.admission));
     let stage = Arc::new(stage.caused_by(&job.event, &job.subscription, job.attempt));
@@ -63,12 +68,13 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job) {
     };
     let ended = AssertUnwindSafe(job.invoke.invoke(call)).catch_unwind();
     let report = tokio::select! {
-        // Dropped unsettled: whoever drains has counted it.
-        () = shared.cancel.cancelled() => return,
+        // Most handlers never wait, and then nobody asks the token.
+        biased;
         ended = ended => ended.unwrap_or_else(|_| {
             telemetry::invocation_panicked(&job.subscription);
             panicked()
         }),
+        () = shared.cancel.cancelled() => return,
     };
     let version = job.invoke.version().clone();
     let attempt = Attempt { number: job.attempt, began, version, report };

@@ -174,7 +174,7 @@ pub(crate) struct Meter {
     clock: Arc<dyn Clock>,
     /// By what the ids of a handler's subscriptions have before the pattern: `tenant/handler`.
     handlers: RwLock<HashMap<Box<str>, Arc<Mutex<Account>>>>,
-    tenants: RwLock<HashMap<Tenant, Arc<Published>>>,
+    tenants: RwLock<HashMap<Tenant, Published>>,
 }
 
 #[derive(Default)]
@@ -202,13 +202,16 @@ impl Meter {
     }
 
     pub(crate) fn published(&self, event: &Event) {
-        let published = self.tenant(&event.tenant);
-        published.events.fetch_add(1, Ordering::Relaxed);
-        published.bytes.fetch_add(u64::try_from(event.bytes()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.of_tenant(&event.tenant, |published| {
+            published.events.fetch_add(1, Ordering::Relaxed);
+            published.bytes.fetch_add(u64::try_from(event.bytes()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        });
     }
 
     pub(crate) fn refused(&self, tenant: &Tenant) {
-        self.tenant(tenant).overloaded.fetch_add(1, Ordering::Relaxed);
+        self.of_tenant(tenant, |published| {
+            published.overloaded.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     pub(crate) fn attempted(&self, subscription: &SubscriptionId, attempt: &Attempt) {
@@ -248,7 +251,7 @@ impl Meter {
     /// Every tenant that published.
     pub(crate) fn tenants(&self) -> Vec<TenantCounts> {
         let tenants = self.tenants.read();
-        let counts = |(tenant, published): (&Tenant, &Arc<Published>)| TenantCounts {
+        let counts = |(tenant, published): (&Tenant, &Published)| TenantCounts {
             tenant: tenant.clone(),
             published: published.events.load(Ordering::Relaxed),
             published_bytes: published.bytes.load(Ordering::Relaxed),
@@ -276,12 +279,10 @@ impl Meter {
             }));
         }
         if idlest > patience {
-            // Nobody counts in an account that is not in the map: whoever found it there holds it, or the map's lock.
+            // Who counts holds the map's lock, so that nobody counts in an account that is no longer in it.
             self.handlers.write().retain(|_, account| {
-                Arc::strong_count(account) > 1 || {
-                    let account = account.lock();
-                    account.idle <= patience || !account.open.is_empty()
-                }
+                let account = account.lock();
+                account.idle <= patience || !account.open.is_empty()
             });
         }
         self.forget_tenants();
@@ -300,16 +301,16 @@ impl Meter {
             }
         }
         if some {
-            let is_busy = |published: &Arc<Published>| published.idle.load(Ordering::Relaxed) <= patience;
-            self.tenants.write().retain(|_, published| Arc::strong_count(published) > 1 || is_busy(published));
+            self.tenants.write().retain(|_, published| *published.idle.get_mut() <= patience);
         }
     }
 
-    fn tenant(&self, tenant: &Tenant) -> Arc<Published> {
+    fn of_tenant(&self, tenant: &Tenant, count: impl FnOnce(&Published)) {
+        // Under the map's lock, so that not even the number of those who hold the counts changes hands between cores.
         if let Some(published) = self.tenants.read().get(tenant) {
-            return Arc::clone(published);
+            return count(published);
         }
-        Arc::clone(self.tenants.write().entry(tenant.clone()).or_default())
+        count(self.tenants.write().entry(tenant.clone()).or_default());
     }
 
     fn count(&self, subscription: &SubscriptionId, count: impl FnOnce(&mut HandlerCounts, &mut Sums)) {
@@ -318,23 +319,26 @@ impl Meter {
         if subscription.handler().starts_with('@') {
             return;
         }
-        let known = self.handlers.read().get(key).map(Arc::clone);
-        let account = known.unwrap_or_else(|| {
-            let account = || {
-                let (tenant, handler) = (subscription.tenant().to_owned(), subscription.handler().to_owned());
-                let counts = HandlerCounts { tenant, handler, ..HandlerCounts::default() };
-                Arc::new(Mutex::new(Account { counts, ..Account::default() }))
-            };
-            Arc::clone(self.handlers.write().entry(key.into()).or_insert_with(account))
-        });
         let hour = Hour::of(self.clock.wall());
-        let mut account = account.lock();
-        let Account { counts, open, .. } = &mut *account;
-        if open.last().is_none_or(|(last, _)| *last != hour) {
-            open.push((hour, Sums::default()));
+        if let Some(account) = self.handlers.read().get(key) {
+            return account.lock().count(hour, count);
         }
-        if let Some((_, sums)) = open.last_mut() {
-            count(counts, sums);
+        let account = || {
+            let (tenant, handler) = (subscription.tenant().to_owned(), subscription.handler().to_owned());
+            let counts = HandlerCounts { tenant, handler, ..HandlerCounts::default() };
+            Arc::new(Mutex::new(Account { counts, ..Account::default() }))
+        };
+        self.handlers.write().entry(key.into()).or_insert_with(account).lock().count(hour, count);
+    }
+}
+
+impl Account {
+    fn count(&mut self, hour: Hour, count: impl FnOnce(&mut HandlerCounts, &mut Sums)) {
+        if self.open.last().is_none_or(|(last, _)| *last != hour) {
+            self.open.push((hour, Sums::default()));
+        }
+        if let Some((_, sums)) = self.open.last_mut() {
+            count(&mut self.counts, sums);
         }
     }
 }
