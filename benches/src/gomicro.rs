@@ -3,11 +3,10 @@
 //! One message at a time: the publisher waits until the subscriber's handler has handled the last. A burst: as many
 //! messages as fast as `Publish` returns, and the count of those that were handled once nothing comes any more.
 //!
-//! go-micro tells a publisher nothing of what becomes of a message, so an acknowledgement is a datagram in every case.
-//! go-micro's subscriber sends it from its handler. A component cannot, so this program does it for Hostel: it follows
-//! the host's log and sends the datagram when the line comes that the handler wrote. Where Hostel publishes, this
-//! program posts to its ingress and gets the datagram from go-micro's handler. Both put one more process in the way of
-//! each message than go-micro has with itself, and count against Hostel.
+//! go-micro tells a publisher nothing of what becomes of a message, so an acknowledgement is a datagram. In every case
+//! this program sends it, as soon as it reads that the message was handled: in a line that go-micro's subscriber writes
+//! into a pipe, or in a line that Hostel's handler logs, which comes over HTTP. Where Hostel publishes, this program posts
+//! to its ingress, which is one process more in the way than go-micro has with itself, and counts against Hostel.
 
 mod driver;
 mod namespace;
@@ -19,7 +18,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::report::Row;
-use crate::round::{Measured, Unit};
+use crate::round::{Group, Measured, Unit};
 use crate::scale::Scale;
 
 use namespace::Namespace;
@@ -30,24 +29,21 @@ pub(crate) const COMMAND: &str = "beside-go-micro";
 
 /// What one has to know to read the rows.
 pub(crate) const NOTE: &str = "Beside go-micro: messages of 1 KiB between processes, brokers found by mDNS, Hostel with \
-    its defaults. With Hostel on a side each message goes through one process more, this one, which follows the host's \
-    log to acknowledge for its handler, or posts to its ingress. go-micro's subscriber writes each message to a pipe \
-    before it acknowledges. In a burst go-micro's publisher keeps 64 messages and \
-    drops the rest, whoever subscribes; Hostel's publish waits to be told that its message is kept.";
+    its defaults, which write each message to the disk, or with its broker in memory. This program acknowledges, by a \
+    datagram, as soon as it reads that a message was handled: from the pipe that go-micro's subscriber writes to, or from \
+    the host's log. Where Hostel publishes each message goes through one process more, this one, which posts to its \
+    ingress. In a burst go-micro's publisher keeps 64 messages and drops the rest, whoever subscribes; Hostel's publish \
+    waits to be told that its message is kept.";
 
 /// Releases of go-micro, by their drivers.
 const VERSIONS: [&str; 2] = ["v2", "v5"];
 
 /// Measures the group in a namespace; says why where it is left out.
-pub(crate) fn measure(
-    arguments: &[OsString],
-    scale: &Scale,
-    skipped: &mut Vec<String>,
-) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(arguments: &[OsString], scale: &Scale, skipped: &mut Vec<String>) -> Result<Group> {
     let mut wanted = VERSIONS.to_vec();
     wanted.retain(|version| cases(version).iter().any(|case| case.is_wanted(scale)));
     if wanted.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     let ready = || {
         wanted.iter().try_for_each(|version| driver::build(version))?;
@@ -57,7 +53,7 @@ pub(crate) fn measure(
         Ok(namespace) => namespace,
         Err(error) => {
             skipped.push(format!("go-micro: {error:#}"));
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Group::default());
         }
     };
     let mut all = vec![COMMAND.into()];
@@ -67,36 +63,41 @@ pub(crate) fn measure(
 }
 
 /// Measures the group. To be called inside.
-pub(crate) fn measure_inside(hostel: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
-    let (mut measured, mut rows) = (Vec::new(), Vec::new());
+pub(crate) fn measure_inside(hostel: &Path, component: &Path, scale: &Scale) -> Result<Group> {
+    let mut group = Group::default();
     for version in VERSIONS {
         let mut cases = cases(version);
         cases.retain(|case| case.is_wanted(scale));
         if cases.is_empty() {
             continue;
         }
-        let mut stage = Stage::set(version, hostel, component)?;
-        // One round that is not counted, as elsewhere.
-        for round in 0..=scale.go_micro_rounds {
-            for case in &mut cases {
-                case.run(&mut stage, scale, round > 0)?;
-            }
-        }
-        for case in cases {
-            let (more, more_rows) = case.end(scale);
-            measured.extend(more);
-            rows.extend(more_rows);
+        // One version that fails does not lose the other's figures.
+        match beside(&mut cases, version, (hostel, component), scale) {
+            Ok(()) => group = cases.into_iter().fold(group, |group, case| group.and(case.end(scale))),
+            Err(error) => group = group.ended(Err(error.context(format!("cannot measure beside go-micro {version}")))),
         }
     }
-    Ok((measured, rows))
+    Ok(group)
 }
 
-/// What is measured in all three directions.
+/// Runs the cases in turns.
+fn beside(cases: &mut [Case], version: &'static str, (hostel, component): (&Path, &Path), scale: &Scale) -> Result<()> {
+    let mut stage = Stage::set(version, hostel, component)?;
+    // One round that is not counted, as elsewhere.
+    for round in 0..=scale.go_micro_rounds {
+        for case in cases.iter_mut() {
+            case.run(&mut stage, scale, round > 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is measured in all directions.
 struct Case {
     version: &'static str,
     kind: Kind,
     /// The figures of each round, by direction and then as [`Kind::figures`] has them.
-    rounds: [Vec<Vec<f64>>; 3],
+    rounds: [Vec<Vec<f64>>; Direction::ALL.len()],
 }
 
 #[derive(Clone, Copy)]
@@ -127,6 +128,7 @@ impl Case {
         let way = match direction {
             Direction::Itself => format!("go-micro {version} to go-micro {version}"),
             Direction::In => format!("go-micro {version} to Hostel"),
+            Direction::InMemory => format!("go-micro {version} to Hostel in memory"),
             Direction::Out => format!("Hostel to go-micro {version}"),
         };
         let what = match self.kind {
@@ -141,7 +143,7 @@ impl Case {
             subject: self.name(direction, figure),
             limit: self.name(Direction::Itself, figure),
         };
-        let directions = [Direction::In, Direction::Out];
+        let directions = [Direction::In, Direction::InMemory, Direction::Out];
         let figures = self.kind.figures();
         figures.iter().flat_map(|(figure, _)| directions.map(|direction| row(direction, figure))).collect()
     }
@@ -163,7 +165,7 @@ impl Case {
         Ok(())
     }
 
-    fn end(self, scale: &Scale) -> (Vec<Measured>, Vec<Row>) {
+    fn end(self, scale: &Scale) -> Group {
         let events = match self.kind {
             Kind::Single => scale.single,
             Kind::Burst => scale.burst,
@@ -176,7 +178,7 @@ impl Case {
             }
         }
         let rows = self.rows().into_iter().filter(|row| scale.wants(&row.subject)).collect();
-        (measured, rows)
+        Group { measured, rows, failures: Vec::new() }
     }
 }
 
@@ -184,44 +186,42 @@ impl Case {
 mod tests {
     use super::*;
 
-    fn measured() -> (Vec<Measured>, Vec<Row>) {
-        let scale = Scale { only: Some("to Hostel".to_owned()), ..Scale::QUICK };
-        let (mut measured, mut rows) = (Vec::new(), Vec::new());
+    fn measured() -> Group {
+        let scale = Scale { only: Some("to Hostel in memory".to_owned()), ..Scale::QUICK };
+        let mut group = Group::default();
         for mut case in cases("v5") {
             let figures: Vec<f64> = case.kind.figures().iter().map(|_| 1.0).collect();
             case.rounds.iter_mut().for_each(|rounds| rounds.push(figures.clone()));
-            let (more, more_rows) = case.end(&scale);
-            measured.extend(more);
-            rows.extend(more_rows);
+            group = group.and(case.end(&scale));
         }
-        (measured, rows)
+        group
     }
 
     #[test]
     fn what_a_row_is_about_is_measured_in_one_unit() {
-        let (measured, rows) = measured();
+        let Group { measured, rows, .. } = measured();
         let unit = |name: &str| measured.iter().find(|one| one.name == name).map(|one| one.unit).unwrap();
         assert!(rows.iter().all(|row| unit(&row.subject) == unit(&row.limit)), "{rows:?}");
     }
 
     #[test]
     fn only_wanted_rows_are_told() {
-        let (_, rows) = measured();
+        let rows = measured().rows;
         let names: Vec<&str> = rows.iter().map(|row| row.subject.as_str()).collect();
         let expected = [
-            "go-micro v5 to Hostel, one at a time",
-            "go-micro v5 to Hostel, one at a time, half within",
-            "go-micro v5 to Hostel, one at a time, 99 of 100 within",
-            "go-micro v5 to Hostel, a burst, handled",
+            "go-micro v5 to Hostel in memory, one at a time",
+            "go-micro v5 to Hostel in memory, one at a time, half within",
+            "go-micro v5 to Hostel in memory, one at a time, 99 of 100 within",
+            "go-micro v5 to Hostel in memory, a burst, handled",
         ];
         assert_eq!(names, expected);
     }
 
     #[test]
     fn figures_from_inside_are_read_as_they_were_written() {
-        let (measured, rows) = measured();
-        let text = serde_json::to_string(&(&measured, &rows)).unwrap();
-        let (again, again_rows): (Vec<Measured>, Vec<Row>) = serde_json::from_str(&text).unwrap();
-        assert_eq!(format!("{measured:?}{rows:?}"), format!("{again:?}{again_rows:?}"));
+        let measured = measured().ended(Err(anyhow::anyhow!("a case failed")));
+        let text = serde_json::to_string(&measured).unwrap();
+        let again: Group = serde_json::from_str(&text).unwrap();
+        assert_eq!(format!("{measured:?}"), format!("{again:?}"));
     }
 }

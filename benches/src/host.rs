@@ -1,9 +1,10 @@
-//! The host of the HTTP rows: the binary `hostel`, as it is, on free ports and with data that is gone with it.
+//! The host of the HTTP rows: the binary `hostel`, as it is, on free ports and with data that is gone with its [`Home`].
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,6 +16,7 @@ use hostel_api::manifest::Manifest;
 use hostel_api::tenant::TenantDocument;
 use hostel_api::token::TokenRequest;
 
+use crate::neighbours::resident;
 use crate::scale::Scale;
 
 /// Between two looks at how many events are acknowledged. Short against a round, long against what a look costs.
@@ -23,14 +25,21 @@ const LOOK: Duration = Duration::from_millis(1);
 /// ahead is to be handled within the round, not refused.
 const WINDOW: u32 = 1_000_000;
 
+/// A program, its config and its data, which a host finds again when it is started again.
+pub(crate) struct Home {
+    program: PathBuf,
+    folder: TempDir,
+}
+
 /// A host that runs, with one handler.
 pub(crate) struct Host {
     child: Child,
     pub(crate) ingress: SocketAddr,
+    /// From when it was started until it listened, which is when all that it had kept runs again.
+    pub(crate) took: Duration,
     client: Client,
     target: Target,
-    /// Its data; gone with this value.
-    data: TempDir,
+    home: Arc<Home>,
 }
 
 /// A tenant of a host that asks for tokens, with one that lets it do everything of its own.
@@ -39,24 +48,35 @@ pub(crate) struct Newcomer {
     pub(crate) token: String,
 }
 
-impl Host {
-    /// Starts a host with this `hostel.toml` and waits until it listens.
-    pub(crate) fn start_with(program: &Path, config: &str) -> Result<Self> {
-        let data = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let file = data.path().join("hostel.toml");
+impl Home {
+    /// With this `hostel.toml`, in a temporary folder beside this program: on the disk that it was built to.
+    pub(crate) fn new(program: &Path, config: &str) -> Result<Arc<Self>> {
+        let folder = beside()?;
+        let file = folder.path().join("hostel.toml");
         std::fs::write(&file, config).with_context(|| format!("cannot write `{}`", file.display()))?;
-        let mut command = Command::new(program);
+        Ok(Arc::new(Self { program: program.to_owned(), folder }))
+    }
+
+    /// What the host keeps.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts a host and waits until it listens.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<Host> {
+        let mut command = Command::new(&self.program);
         command
             .env_clear()
             .args(["serve", "--ingress", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"])
             .arg("--config")
-            .arg(file)
+            .arg(self.folder.path().join("hostel.toml"))
             .arg("--data-dir")
-            .arg(data.path().join("data"))
-            .current_dir(data.path())
+            .arg(self.data())
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        let began = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("cannot start `{}`", self.program.display()))?;
         let mut lines = BufReader::new(child.stderr.take().context("the host has no standard error")?).lines();
         let mut said = String::new();
         let (ingress, admin) = loop {
@@ -68,24 +88,60 @@ impl Host {
             said.push_str(&line);
             said.push('\n');
         };
+        let took = began.elapsed();
         // What the host says later is a fault, or its end. The thread ends with the host's output.
         std::thread::spawn(move || {
             lines.map_while(Result::ok).filter(|line| !is_talk(line)).for_each(|line| warn(&line));
         });
         let target = Target { admin, ingress: ingress.clone(), tenant: "default".to_owned() };
         let ingress = ingress.trim_start_matches("http://").parse().context("the host's address")?;
-        Ok(Self { child, ingress, client: Client::new(&target)?, target, data })
+        Ok(Host { child, ingress, took, client: Client::new(&target)?, target, home: Arc::clone(self) })
+    }
+}
+
+/// A temporary folder on the disk that this program was built to: where temporary folders are may be no disk.
+pub(crate) fn beside() -> Result<TempDir> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    let beside = own.parent().context("this program is in no folder")?;
+    tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in `{}`", beside.display()))
+}
+
+impl Host {
+    /// Starts a host with this `hostel.toml` and waits until it listens.
+    pub(crate) fn start_with(program: &Path, config: &str) -> Result<Self> {
+        Home::new(program, config)?.start()
+    }
+
+    /// Has it end in good order, as an operator does.
+    #[expect(clippy::disallowed_methods, reason = "no guest waits for this thread: the program only measures")]
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().context("cannot run `kill`")?;
+        ensure!(told.success(), "the host could not be told to end");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the host ended with {status}");
+                return Ok(());
+            }
+            ensure!(began.elapsed() < Scale::PATIENCE, "the host did not end in time");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Its resident memory in KiB.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        resident(&self.child.id().to_string())
     }
 
     /// Makes a tenant, with the document of its quota. The host must be one that asks for tokens.
     pub(crate) async fn newcomer(&self, name: &str, document: &str) -> Result<Newcomer> {
-        let file = self.data.path().join("data").join("operator-token");
+        let file = self.home.data().join("operator-token");
         let operator = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         let target = Target { tenant: name.to_owned(), ..self.target.clone() };
         let client = Client::new(&target)?.with_token(operator.trim())?;
         client.put_tenant(name, &TenantDocument::from_toml(document, "tenant.toml")?).await?;
         let scopes = vec!["admin".to_owned(), "publish:>".to_owned()];
-        let request = TokenRequest { name: "bench".to_owned(), scopes, expires_in: None };
+        let request = TokenRequest { name: "bench".to_owned(), scopes, ..TokenRequest::default() };
         let token = client.create_token(Owner::Tenant, &request).await?.secret;
         Ok(Newcomer { client: Client::new(&target)?.with_token(&token)?, token })
     }

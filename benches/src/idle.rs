@@ -24,7 +24,7 @@ use hostel_runtime::{Component, Runtime};
 
 use crate::neighbours::resident;
 use crate::report::Row;
-use crate::round::{self, Contender, Measured, Unit};
+use crate::round::{self, Contender, Group, Unit};
 use crate::scale::Scale;
 use crate::spine::{MachineClock, Spine};
 use crate::work;
@@ -59,7 +59,7 @@ struct Told {
 }
 
 /// Measures the group.
-pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<Group> {
     let (many, own) = (scale.idle, scale.idle_own);
     let shared_memory = format!("memory of an idle handler, of {many} that share a component");
     let own_memory = format!("memory of an idle handler, of {own} with a component of their own");
@@ -71,7 +71,7 @@ pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<(Vec<Measured>,
     let rows =
         vec![row(&shared_memory, &no_memory), row(&own_memory, &no_memory), row(&ten, &one), row(&compiled, &one)];
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
     let shape = |handlers, components| Shape {
@@ -93,7 +93,7 @@ pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<(Vec<Measured>,
             Ok(micros(ask(&Shape { cache: empty.path().to_owned(), ..shape(n, 1) })?))
         }),
     ];
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
@@ -127,7 +127,7 @@ pub(crate) fn tell(shape: &Shape) -> Result<()> {
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    println!("{}", serde_json::to_string(&Told { kibibytes: resident()?, seconds })?);
+    println!("{}", serde_json::to_string(&Told { kibibytes: resident("self")?, seconds })?);
     Ok(())
 }
 

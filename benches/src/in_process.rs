@@ -25,16 +25,16 @@ use hostel_event::port::{
     Call, Clock, EarlyAck, Invoke, KeyValue, KeyValueError, Publication, Publish, Question, Request, RequestError,
 };
 use hostel_event::subscription::Subscription;
-use hostel_runtime::{Guest, Runtime};
+use hostel_runtime::{Guest, Preemption, Runtime};
 
 use crate::report::Row;
-use crate::round::{self, Contender, Measured};
+use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
 use crate::spine::{MachineClock, Settlements, Spine, publication};
 use crate::work;
 
 /// Measures the group.
-pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<Group> {
     let compiled = Compiled::new(component, NonZeroU32::MIN)?;
     let (one, two) = (Rig::new(&compiled, 1)?, Rig::new(&compiled, 2)?);
     let name =
@@ -53,10 +53,8 @@ pub(crate) fn measure(component: &Path, scale: &Scale) -> Result<(Vec<Measured>,
         row(alone(&two), alone(&one)),
         row(whole(&two), whole(&one)),
     ];
-    let measured = round::measure(scale, contenders, rows)?;
-    one.close()?;
-    two.close()?;
-    Ok(measured)
+    let group = round::measure(scale, contenders, rows);
+    Ok(group.ended(one.close()).ended(two.close()))
 }
 
 /// The guest, compiled once for all rigs.
@@ -71,11 +69,17 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// An instance serves so many events, one after the other.
     pub(crate) fn new(component: &Path, reuse: NonZeroU32) -> Result<Self> {
+        Self::set(component, (reuse, Preemption::On))
+    }
+
+    /// The same, for guests that can be interrupted or not.
+    pub(crate) fn set(component: &Path, (reuse, preemption): (NonZeroU32, Preemption)) -> Result<Self> {
         let bytes =
             std::fs::read(component).with_context(|| format!("cannot read component `{}`", component.display()))?;
         let data = tempfile::tempdir().context("cannot make a temporary folder")?;
         let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
-        let settings = hostel_runtime::Settings::new(data.path().join("cache"));
+        let settings =
+            hostel_runtime::Settings { preemption, ..hostel_runtime::Settings::new(data.path().join("cache")) };
         let runtime = Runtime::new(&settings, Arc::clone(&clock))?;
         let component = runtime.load(&bytes)?;
         let (tenant, name) = (Tenant::new("bench")?, HandlerName::new("hello")?);

@@ -4,6 +4,9 @@
 //!
 //! For comparison, what `calm` feels of a machine that is busy with something else: as many programs that only compute as
 //! there are cores, outside the host. That much is the system's scheduling, and no host could take it away.
+//!
+//! Which behaviour is felt most is measured when asked for, each on its own: `--only 'beside `loop`'`, or all of them with
+//! ``--only 'beside `'``.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -25,7 +28,7 @@ use crate::load::Load;
 use crate::over_http::{MANY, MEMORY};
 use crate::pace::Waits;
 use crate::report::Row;
-use crate::round::{self, Contender, Measured, Unit};
+use crate::round::{self, Contender, Group, Unit};
 use crate::scale::Scale;
 use crate::work;
 
@@ -91,32 +94,34 @@ const BEHAVIOURS: [&str; 37] = [
 enum Beside {
     Nobody,
     Hostile,
+    /// A hostile tenant that does only this.
+    Only(&'static str),
     Programs,
 }
 
 /// Measures the group. `guests` is where the sample handlers are.
-pub(crate) fn measure(
-    program: &Path,
-    (component, guests): (&Path, &Path),
-    scale: &Scale,
-) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(program: &Path, (component, guests): (&Path, &Path), scale: &Scale) -> Result<Group> {
     let name = |rank: &str, broker: &str, beside| match beside {
         Beside::Nobody => format!("{rank} of a tenant's events, {broker} broker, alone"),
         Beside::Hostile => format!("{rank} of a tenant's events, {broker} broker, beside a hostile tenant"),
+        Beside::Only(behaviour) => format!("{rank} of a tenant's events, {broker} broker, beside `{behaviour}`"),
         Beside::Programs => format!("{rank} of a tenant's events, {broker} broker, beside busy programs"),
     };
+    // Each takes as long as the whole storm.
+    let single = if scale.only.as_ref().is_some_and(|only| only.contains('`')) { BEHAVIOURS.as_slice() } else { &[] };
+    let besides = [Beside::Hostile, Beside::Programs].into_iter().chain(single.iter().copied().map(Beside::Only));
+    let besides: Vec<Beside> = besides.collect();
     let brokers = [("durable", ""), ("memory", MEMORY)];
     let mut rows = Vec::new();
     for (broker, _) in brokers {
-        for (rank, beside) in
-            RANKS.iter().flat_map(|(_, rank)| [Beside::Hostile, Beside::Programs].map(|beside| (rank, beside)))
-        {
-            rows.push(Row { subject: name(rank, broker, beside), limit: name(rank, broker, Beside::Nobody) });
+        for (_, rank) in RANKS {
+            let row = |beside| Row { subject: name(rank, broker, beside), limit: name(rank, broker, Beside::Nobody) };
+            rows.extend(besides.iter().copied().map(row));
         }
     }
     rows.retain(|row| scale.wants(&row.subject));
     if rows.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count far below 2^52")]
     let events = (PACE * scale.paced.as_secs_f64()) as usize;
@@ -128,14 +133,14 @@ pub(crate) fn measure(
     }
     let mut contenders = Vec::new();
     for (broker, rig) in &rigs {
-        for beside in [Beside::Nobody, Beside::Hostile, Beside::Programs] {
+        for beside in std::iter::once(Beside::Nobody).chain(besides.iter().copied()) {
             for (rank, named) in RANKS {
                 let run = move |events| rig.waits.borrow_mut().at(beside, rank, || rig.run(events, beside));
                 contenders.push(Contender::of(&name(named, broker, beside), Unit::Microseconds, events, run));
             }
         }
     }
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 /// A host with the two tenants.
@@ -202,7 +207,8 @@ impl Rig {
                     let _busy = Busy::start()?;
                     self.load.paced(MANY, (PACE, events)).await?
                 }
-                Beside::Hostile => self.beside_hostile(events).await?,
+                Beside::Hostile => self.beside_hostile(&BEHAVIOURS, events).await?,
+                Beside::Only(behaviour) => self.beside_hostile(&[behaviour], events).await?,
             };
             ensure!(waits.len() == events, "{} of {events} events were answered", waits.len());
             let acked = acked(&self.calm).await?;
@@ -212,14 +218,16 @@ impl Rig {
         })
     }
 
-    async fn beside_hostile(&self, events: usize) -> Result<Vec<Duration>> {
+    async fn beside_hostile(&self, behaviours: &[&'static str], events: usize) -> Result<Vec<Duration>> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut storm = JoinSet::new();
-        for behaviour in BEHAVIOURS.iter().cycle().take(BEHAVIOURS.len() * ABREAST) {
+        for behaviour in behaviours.iter().cycle().take(BEHAVIOURS.len() * ABREAST) {
             storm.spawn(repeat(self.hostile.clone(), behaviour, Arc::clone(&stop)));
         }
+        // What is over in no time never has so many attempts at once.
+        let full_swing = if behaviours.len() > 1 { FULL_SWING } else { 0 };
         let waits = async {
-            until(&self.hostile, |running, _| running >= FULL_SWING).await?;
+            until(&self.hostile, |running, _| running >= full_swing).await?;
             self.load.paced(MANY, (PACE, events)).await
         };
         let waits = waits.await;

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::in_process::{Compiled, Rig};
 use crate::report::Row;
-use crate::round::{self, Contender, Measured};
+use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
 
 /// Languages, and for how many events of a Rust handler one of theirs is counted, about, so that rounds are of a length.
@@ -17,7 +17,7 @@ const LANGUAGES: [(&str, usize); 5] = [("rust", 1), ("c", 1), ("go", 20), ("java
 const REUSE: NonZeroU32 = NonZeroU32::MAX;
 
 /// Measures the group. `guests` is where the sample handlers are, a folder for each language; says which are not there.
-pub(crate) fn measure(guests: &Path, scale: &Scale, skipped: &mut Vec<String>) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(guests: &Path, scale: &Scale, skipped: &mut Vec<String>) -> Result<Group> {
     let fresh = |language: &str| format!("runtime alone: fresh instance, `hello` in {language}");
     let warm = |language: &str| format!("runtime alone: warm instance, `hello` in {language}");
     let mut rigs = Vec::new();
@@ -43,10 +43,7 @@ pub(crate) fn measure(guests: &Path, scale: &Scale, skipped: &mut Vec<String>) -
         contenders.push(Contender::new(&fresh(language), events, |events| fresh_rig.alone(events)));
         rows.push(Row { subject: fresh(language), limit: warm(language) });
     }
-    let measured = round::measure(scale, contenders, rows)?;
-    for (_, _, fresh_rig, warm_rig) in rigs {
-        fresh_rig.close()?;
-        warm_rig.close()?;
-    }
-    Ok(measured)
+    let group = round::measure(scale, contenders, rows);
+    let closed = rigs.into_iter().flat_map(|(_, _, fresh, warm)| [fresh.close(), warm.close()]);
+    Ok(closed.fold(group, Group::ended))
 }

@@ -22,11 +22,21 @@ use crate::work;
 /// What is sent, and what is expected.
 pub(crate) struct Load {
     address: SocketAddr,
-    target: Uri,
-    headers: HeaderMap,
+    /// Sent in turn.
+    requests: Vec<(Uri, HeaderMap)>,
     body: Bytes,
     status: StatusCode,
 }
+
+/// Where a `POST` goes, and the token that it shows.
+pub(crate) struct Wanted<'a> {
+    pub(crate) target: String,
+    pub(crate) token: Option<&'a str>,
+}
+
+/// From one request to that which is sent next, where there are many: far apart, so that what one leaves in a cache does
+/// not help the next. A prime, so that all have their turn.
+const STRIDE: usize = 7_919;
 
 /// When requests are due.
 struct Pace {
@@ -39,11 +49,12 @@ struct Pace {
 }
 
 impl Pace {
-    fn next(&self) -> Option<Instant> {
+    /// The number of a request and when it is due.
+    fn next(&self) -> Option<(usize, Instant)> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
         let after = Duration::from_secs_f64(self.between * number as f64);
-        (number < self.requests).then(|| self.began + after)
+        (number < self.requests).then(|| (number, self.began + after))
     }
 }
 
@@ -53,7 +64,7 @@ type Wire = Connection<TokioIo<TcpStream>, Full<Bytes>>;
 impl Load {
     /// The event as a `POST` of `target`, to be answered with `status`.
     pub(crate) fn new(address: SocketAddr, target: &str, status: StatusCode) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { address, target: target.parse()?, headers: headers(address)?, body: work::body(), status }))
+        Self::of(address, &[Wanted { target: target.to_owned(), token: None }], (work::body(), status))
     }
 
     /// The same, showing a token.
@@ -62,16 +73,30 @@ impl Load {
         (target, status): (&str, StatusCode),
         token: &str,
     ) -> Result<Arc<Self>> {
-        let mut headers = headers(address)?;
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
-        Ok(Arc::new(Self { address, target: target.parse()?, headers, body: work::body(), status }))
+        Self::of(address, &[Wanted { target: target.to_owned(), token: Some(token) }], (work::body(), status))
+    }
+
+    /// A body as a `POST` of each of these, all to be answered with `status`.
+    pub(crate) fn of(
+        address: SocketAddr,
+        wanted: &[Wanted<'_>],
+        (body, status): (Bytes, StatusCode),
+    ) -> Result<Arc<Self>> {
+        let request = |Wanted { target, token }: &Wanted<'_>| {
+            let mut headers = headers(address)?;
+            if let Some(token) = token {
+                headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}"))?);
+            }
+            anyhow::Ok((target.parse()?, headers))
+        };
+        Ok(Arc::new(Self { address, requests: wanted.iter().map(request).collect::<Result<_>>()?, body, status }))
     }
 
     /// Sends one request and returns the size of the answer's body.
     pub(crate) async fn probe(&self) -> Result<usize> {
         let (mut sender, wire) = self.connect().await?;
         tokio::select! {
-            answer = self.ask(&mut sender) => answer,
+            answer = self.ask(&mut sender, 0) => answer,
             _ = wire => bail!("`{}` closed the connection", self.address),
         }
     }
@@ -123,7 +148,7 @@ impl Load {
     async fn keep_pace(self: Arc<Self>, (mut sender, wire): (Sender, Wire), pace: Pace) -> Result<Vec<Duration>> {
         let asking = async {
             let mut waits = Vec::new();
-            while let Some(due) = pace.next() {
+            while let Some((number, due)) = pace.next() {
                 // The timer wakes late, by its own coarseness: who was in time for it counts from its waking.
                 let from = match due.checked_duration_since(Instant::now()) {
                     Some(early) if !early.is_zero() => {
@@ -132,7 +157,7 @@ impl Load {
                     }
                     _ => due,
                 };
-                self.ask(&mut sender).await?;
+                self.ask(&mut sender, number).await?;
                 waits.push(from.elapsed());
             }
             Ok(waits)
@@ -153,10 +178,13 @@ impl Load {
         requests: usize,
     ) -> Result<()> {
         let asking = async {
-            while sent.fetch_add(1, Ordering::Relaxed) < requests {
-                self.ask(&mut sender).await?;
+            loop {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                if number >= requests {
+                    return Ok(());
+                }
+                self.ask(&mut sender, number).await?;
             }
-            Ok(())
         };
         let (asking, wire) = (pin!(asking), pin!(wire));
         tokio::select! {
@@ -173,16 +201,18 @@ impl Load {
         Ok(http1::handshake(TokioIo::new(stream)).await?)
     }
 
-    async fn ask(&self, sender: &mut Sender) -> Result<usize> {
+    async fn ask(&self, sender: &mut Sender, number: usize) -> Result<usize> {
+        let at = number.wrapping_mul(STRIDE).checked_rem(self.requests.len()).unwrap_or_default();
+        let (target, headers) = self.requests.get(at).context("there is nothing to send")?;
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = Method::POST;
-        request.uri_mut().clone_from(&self.target);
-        request.headers_mut().clone_from(&self.headers);
+        request.uri_mut().clone_from(target);
+        request.headers_mut().clone_from(headers);
         sender.ready().await?;
         let answer: Response<Incoming> = sender.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        ensure!(status == self.status, "`{}` answered {status}: {}", self.target, String::from_utf8_lossy(&body));
+        ensure!(status == self.status, "`{target}` answered {status}: {}", String::from_utf8_lossy(&body));
         Ok(body.len())
     }
 }

@@ -30,10 +30,15 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.unwrap_or_else(unknown),
             rustc: rustc().unwrap_or_else(unknown),
-            wasmtime: locked(LOCK, "wasmtime").unwrap_or_else(unknown),
+            wasmtime: wasmtime().unwrap_or_else(unknown),
             load: load.unwrap_or_else(unknown),
         }
     }
+}
+
+/// The version of the runtime that the host is built with.
+pub(crate) fn wasmtime() -> Option<String> {
+    locked(LOCK, "wasmtime")
 }
 
 fn unknown() -> String {

@@ -1,8 +1,8 @@
 //! `bench`: measures what the host does in one run, each figure against a limit that is measured in the same rounds.
 //!
-//! `bench run` prints Markdown tables. What the rows are stands in [`in_process`], [`languages`], [`over_http`], [`pace`],
-//! [`swap`], [`isolation`], [`subscriptions`], [`idle`], [`neighbours`], [`store`] and [`gomicro`]; how they are measured
-//! in [`round`] and [`statistics`]. What cannot be measured here is said on standard error and below the tables.
+//! `bench run` prints Markdown tables. What the rows are stands in the files that [`groups`] names; how they are measured
+//! in [`round`] and [`statistics`]. What cannot be measured here, and what failed, is said on standard error and below the
+//! tables; after a failure the program ends with 1.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,24 +10,31 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use tikv_jemallocator::Jemalloc;
 
 use machine::Machine;
 use report::Report;
+use round::Group;
 use scale::Scale;
 
 mod bare;
 mod gomicro;
+mod groups;
 mod host;
 mod idle;
 mod in_process;
 mod isolation;
 mod jetstream;
+mod kept;
 mod languages;
 mod load;
 mod machine;
 mod neighbours;
 mod over_http;
 mod pace;
+mod peer;
+mod plot;
+mod preemption;
 mod report;
 mod round;
 mod scale;
@@ -36,7 +43,12 @@ mod statistics;
 mod store;
 mod subscriptions;
 mod swap;
+mod tenants;
 mod work;
+
+/// The host's own, for the rows that run in this process, and for the limits.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Measures the host against its limits.
 #[derive(Parser)]
@@ -92,6 +104,12 @@ struct Run {
     /// Also write the figures, with those of each round, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also draw the figures that make a curve, as SVG files in this folder.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    /// Also measure what takes long to prepare.
+    #[arg(long)]
+    long: bool,
 }
 
 #[expect(clippy::print_stderr, reason = "a program talks to the person who runs it")]
@@ -119,45 +137,40 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
 fn run(options: &Run) -> Result<()> {
     let machine = Machine::look();
-    let scale = options.scale();
     let mut skipped = Vec::new();
-    let mut groups = vec![
-        in_process::measure(&options.component, &scale)?,
-        languages::measure(&options.guests, &scale, &mut skipped)?,
-        over_http::measure(&options.hostel, &options.component, &scale)?,
-        over_http::measure_others(&options.hostel, &options.component, &scale)?,
-        pace::measure(&options.hostel, &options.component, &scale)?,
-        swap::measure(&options.hostel, &options.component, &scale)?,
-        isolation::measure(&options.hostel, (&options.component, &options.guests), &scale)?,
-        subscriptions::measure(&scale)?,
-        idle::measure(&options.component, &scale)?,
-        neighbours::measure(&scale)?,
-        store::measure(&scale, &mut skipped)?,
-    ];
-    groups.push(gomicro::measure(&options.arguments(), &scale, &mut skipped)?);
-    let (mut measured, mut rows) = (Vec::new(), Vec::new());
-    for (more, more_rows) in groups {
-        measured.extend(more);
-        rows.extend(more_rows);
+    let Group { measured, rows, failures } = groups::measure(options, &options.scale(), &mut skipped);
+    let mut notes = groups::notes(&machine, options.quick);
+    for (word, told) in [("SKIPPED", &skipped), ("FAILED", &failures)] {
+        for what in told {
+            warn(word, what);
+            notes.push(format!("{word}: {what}"));
+        }
     }
-    skipped.iter().for_each(|skipped| warn(skipped));
-    let mut notes = notes(&machine, options.quick);
-    notes.extend(skipped.iter().map(|skipped| format!("SKIPPED: {skipped}")));
-    if rows.is_empty() {
-        bail!("no row has `{}` in its name", options.only.as_deref().unwrap_or_default());
+    if rows.is_empty() && failures.is_empty() {
+        match &options.only {
+            Some(only) if skipped.is_empty() => bail!("no row has `{only}` in its name"),
+            _ => bail!("nothing was measured"),
+        }
     }
     let report = Report::new(machine, &measured, &rows, notes)?;
     println!("{}", report.markdown());
     if let Some(path) = &options.json {
         std::fs::write(path, report.json()?).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
-    Ok(())
+    if let Some(folder) = &options.plot {
+        groups::draw(&measured, folder)?;
+    }
+    match failures.len() {
+        0 => Ok(()),
+        count => bail!("{count} of what was to be measured failed; the rest stands above"),
+    }
 }
 
 /// The part of a run that is inside a namespace. Its figures go to the part that is outside.
 #[expect(clippy::print_stdout, reason = "whoever starts this reads it")]
 fn beside_go_micro(options: &Run) -> Result<()> {
-    let measured = gomicro::measure_inside(&options.hostel, &options.component, &options.scale())?;
+    let component = options.guests.join("benches").join("acknowledge.wasm");
+    let measured = gomicro::measure_inside(&options.hostel, &component, &options.scale())?;
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }
@@ -165,7 +178,8 @@ fn beside_go_micro(options: &Run) -> Result<()> {
 impl Run {
     fn scale(&self) -> Scale {
         let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
-        Scale { only: self.only.clone(), ..scale }
+        let kept = if self.long { Some(Scale::KEPT_LONG) } else { scale.kept };
+        Scale { only: self.only.clone(), kept, ..scale }
     }
 
     /// What to give this program so that it reads the same options.
@@ -184,32 +198,6 @@ impl Run {
 }
 
 #[expect(clippy::print_stderr, reason = "what was not measured is to be heard")]
-fn warn(skipped: &str) {
-    eprintln!("SKIPPED: {skipped}");
-}
-
-/// What one has to know to read the table.
-fn notes(machine: &Machine, quick: bool) -> Vec<String> {
-    let mut notes = vec![
-        format!("The event is a JSON body of {} bytes; the handler logs a line and acknowledges.", work::body().len()),
-        format!(
-            "Over HTTP the load generator, a process of its own, shares the {} cores with the server that it measures, \
-             in the limit's column as in ours.",
-            machine.cores
-        ),
-        "With one connection most of the time goes into waking threads that sleep, which takes longer the less the cores \
-         have to do: these rows tell of a latency, and their ratios say little."
-            .to_owned(),
-        "Remote nodes each hear a topic of their own; memory is that of a process with nothing else in it.".to_owned(),
-        "Durable commits are made by threads that wait for each: the log's and the file's in this process, those of NATS \
-         over a connection for each, on loopback."
-            .to_owned(),
-        gomicro::NOTE.to_owned(),
-        "A ratio is taken round by round. One round of each ran before and is not counted.".to_owned(),
-    ];
-    if quick {
-        notes
-            .push("A quick run: few rounds of few events, to see whether it runs. The figures mean little.".to_owned());
-    }
-    notes
+fn warn(word: &str, what: &str) {
+    eprintln!("{word}: {what}");
 }

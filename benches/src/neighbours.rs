@@ -34,7 +34,7 @@ use hostel_event::topic::Topic;
 use hostel_registry::memory as registry;
 
 use crate::report::Row;
-use crate::round::{self, Contender, Measured, Unit};
+use crate::round::{self, Contender, Group, Unit};
 use crate::scale::Scale;
 use crate::spine::{self, MachineClock};
 
@@ -49,7 +49,7 @@ const BYTES: usize = 1 << 28;
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Measures the group.
-pub(crate) fn measure(scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(scale: &Scale) -> Result<Group> {
     let route = |nodes: usize| format!("in process: publish to one local subscription, {nodes} remote nodes known");
     let memory = |nodes: usize| format!("resident memory, {nodes} remote nodes known and served");
     let registered = |nodes: usize| format!("resident memory, {nodes} remote nodes in the registry alone");
@@ -74,16 +74,15 @@ pub(crate) fn measure(scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
     {
         contenders.push(Contender::of(&name, Unit::Mebibytes, 1, move |_| resident_of_another(nodes, served)));
     }
-    let measured = round::measure(scale, contenders, rows)?;
-    rigs.into_iter().try_for_each(|(_, rig)| rig.close())?;
-    Ok(measured)
+    let group = round::measure(scale, contenders, rows);
+    Ok(group.ended(rigs.into_iter().try_for_each(|(_, rig)| rig.close())))
 }
 
 /// The subcommand: knows so many nodes and prints the memory that this process then has.
 #[expect(clippy::print_stdout, reason = "whoever starts this reads it")]
 pub(crate) fn tell(nodes: usize, served: bool) -> Result<()> {
     let rig = Rig::new(nodes, served)?;
-    println!("{}", resident()?);
+    println!("{}", resident("self")?);
     rig.close()
 }
 
@@ -102,9 +101,10 @@ fn resident_of_another(nodes: usize, served: bool) -> Result<f64> {
     Ok(kibibytes / 1024.0)
 }
 
-/// The resident memory of this process in KiB.
-pub(crate) fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status").context("cannot read `/proc/self/status`")?;
+/// The resident memory of a process in KiB; `self` is this one.
+pub(crate) fn resident(process: &str) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no `VmRSS` in the status")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -12,7 +12,7 @@ use crate::bare::Bare;
 use crate::host::Host;
 use crate::load::Load;
 use crate::report::Row;
-use crate::round::{self, Contender, Measured};
+use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
 use crate::work;
 
@@ -25,14 +25,14 @@ const REUSE: u32 = 10_000;
 pub(crate) const MEMORY: &str = "[broker]\nuse = \"memory\"\n";
 
 /// Rows of other hosts than the one in the rows above: with warm instances, and with the durable broker.
-pub(crate) fn measure_others(program: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure_others(program: &Path, component: &Path, scale: &Scale) -> Result<Group> {
     let name = |what: &str| format!("HTTP publish until acked, {what}, {MANY} connections");
     let (warm, durable) = (name("warm instances"), name("durable broker"));
     let (bare, fresh) = ("bare hyper, beside".to_owned(), name("fresh instances"));
     let row = |subject: &str, limit: &str| Row { subject: subject.to_owned(), limit: limit.to_owned() };
     let rows = vec![row(&warm, &bare), row(&warm, &fresh), row(&durable, &bare), row(&durable, &fresh)];
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     let start = |config, reuse| Servers::start_with(program, component, (config, reuse));
     let hosts = [(fresh, start(MEMORY, None)?), (warm, start(MEMORY, Some(REUSE))?), (durable, start("", None)?)];
@@ -44,7 +44,7 @@ pub(crate) fn measure_others(program: &Path, component: &Path, scale: &Scale) ->
         }
         contenders.push(Contender::new(name, scale.many, move |n| servers.hosted(&servers.publish, MANY, n)));
     }
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 /// The two servers and what is sent to them.
@@ -62,7 +62,7 @@ pub(crate) struct Servers {
 }
 
 /// Measures the group.
-pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<Group> {
     let servers = Servers::start(program, component)?;
     let mut contenders = Vec::new();
     let mut rows = Vec::new();
@@ -82,7 +82,7 @@ pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result
         rows.push(Row { subject: acked, limit: bare });
         rows.push(Row { subject: settled, limit: bare_wait });
     }
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 impl Servers {
@@ -108,7 +108,7 @@ impl Servers {
     }
 
     /// Until the last answer.
-    fn bare(&self, load: &Arc<Load>, connections: usize, events: usize) -> Result<Duration> {
+    pub(crate) fn bare(&self, load: &Arc<Load>, connections: usize, events: usize) -> Result<Duration> {
         self.tokio.block_on(async { Ok(load.run(connections, events).await?.elapsed()) })
     }
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::over_http::{MANY, Servers};
+use crate::plot::{Hue, Plot, Stroke};
 use crate::report::Row;
-use crate::round::{self, Contender, Measured, Unit, rate};
+use crate::round::{self, Contender, Group, Measured, Unit, rate};
 use crate::scale::Scale;
 
 /// Shares of the peak, in hundredths.
@@ -20,15 +21,42 @@ const PACES: [u32; 3] = [10, 50, 80];
 /// Which of a thousand sorted waits are told.
 const RANKS: [(usize, &str); 3] = [(500, "p50"), (990, "p99"), (999, "p99.9")];
 
+fn hosted(pace: u32, rank: &str) -> String {
+    format!("{rank} of publish until settled, at {pace} % of the peak")
+}
+
+fn bare(pace: u32, rank: &str) -> String {
+    format!("{rank} of bare hyper, at the same {pace} %")
+}
+
+/// The name of what is measured at a pace, of a rank.
+type Named = fn(u32, &str) -> String;
+
+/// What was measured of the group, drawn. None without the host's figures.
+pub(crate) fn plot(measured: &[Measured]) -> Option<Plot> {
+    let curves: [(&str, Named, Hue); 2] =
+        [("publish until settled", hosted, Hue::Subject), ("bare hyper", bare, Hue::Limit)];
+    let strokes = [Stroke::Solid, Stroke::Dashed, Stroke::Dotted];
+    let mut plot = Plot::new("How long an answer takes at a steady pace", "of the host's peak", "µs");
+    for pace in PACES {
+        plot.mark(f64::from(pace), &format!("{pace} %"));
+    }
+    for (told, named, hue) in curves {
+        for ((_, rank), stroke) in RANKS.into_iter().zip(strokes) {
+            let points = PACES.map(|pace| (f64::from(pace), named(pace, rank)));
+            plot.curve(&format!("{told}, {rank}"), (hue, stroke), points, measured);
+        }
+    }
+    plot.has(Hue::Subject).then_some(plot)
+}
+
 /// Measures the group.
-pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
-    let hosted = |pace: u32, rank: &str| format!("{rank} of publish until settled, at {pace} % of the peak");
-    let bare = |pace: u32, rank: &str| format!("{rank} of bare hyper, at the same {pace} %");
+pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<Group> {
     let named = PACES.iter().flat_map(|pace| RANKS.iter().map(move |(_, rank)| (*pace, *rank)));
     let rows: Vec<Row> =
         named.map(|(pace, rank)| Row { subject: hosted(pace, rank), limit: bare(pace, rank) }).collect();
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     let servers = Servers::start(program, component)?;
     // The first round warms up, and is not counted here either.
@@ -39,19 +67,23 @@ pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result
     for pace in PACES {
         let due = peak * f64::from(pace) / 100.0;
         let requests = requests(due, scale.paced);
+        // All figures of one run stand together, so that it is made once.
         for (rank, name) in RANKS {
             let (servers, waits) = (&servers, &waits);
-            let hosted_once = move |requests| {
-                waits.borrow_mut().at((pace, true), rank, || servers.paced(&servers.wait, MANY, (due, requests)))
-            };
-            let bare_once = move |requests| {
+            let run = move |requests| {
                 waits.borrow_mut().at((pace, false), rank, || servers.paced(&servers.bare_wait, MANY, (due, requests)))
             };
-            contenders.push(Contender::of(&bare(pace, name), Unit::Microseconds, requests, bare_once));
-            contenders.push(Contender::of(&hosted(pace, name), Unit::Microseconds, requests, hosted_once));
+            contenders.push(Contender::of(&bare(pace, name), Unit::Microseconds, requests, run));
+        }
+        for (rank, name) in RANKS {
+            let (servers, waits) = (&servers, &waits);
+            let run = move |requests| {
+                waits.borrow_mut().at((pace, true), rank, || servers.paced(&servers.wait, MANY, (due, requests)))
+            };
+            contenders.push(Contender::of(&hosted(pace, name), Unit::Microseconds, requests, run));
         }
     }
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 /// As many as are due in that time.

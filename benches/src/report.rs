@@ -153,7 +153,7 @@ fn tenths(Summary { median, min, max }: &Summary) -> String {
 }
 
 /// A whole number with a comma between thousands.
-fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -28,6 +28,10 @@ pub(crate) struct Scale {
     pub(crate) idle: usize,
     /// Handlers with a component of their own, idle.
     pub(crate) idle_own: usize,
+    /// Tenants of one host, with ten handlers each.
+    pub(crate) tenants: usize,
+    /// Events in a log on which a host is started; a tenth of them is not settled. None where that is not asked for.
+    pub(crate) kept: Option<usize>,
     /// Published past many remote nodes.
     pub(crate) routed: usize,
     /// Committed to a disk; fewer where publishers are few.
@@ -54,6 +58,8 @@ impl Scale {
         swaps: 200,
         idle: 10_000,
         idle_own: 100,
+        tenants: 1_000,
+        kept: None,
         routed: 100_000,
         durable: 4_000,
         go_micro_rounds: 5,
@@ -73,12 +79,18 @@ impl Scale {
         swaps: 10,
         idle: 500,
         idle_own: 5,
+        tenants: 10,
+        kept: Some(5_000),
         routed: 2_000,
         durable: 500,
         go_micro_rounds: 1,
         single: 200,
         burst: 1_000,
     };
+    /// Events in a log on which a host is started, where that is all that was asked for, and where what takes long was:
+    /// to fill the first takes half a minute, the second some minutes.
+    pub(crate) const KEPT: usize = 1_000_000;
+    pub(crate) const KEPT_LONG: usize = 10_000_000;
     /// How long anything that should happen may take; it only bounds a failure.
     pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 

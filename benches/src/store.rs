@@ -17,40 +17,74 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use tempfile::TempDir;
 
 use hostel_log::batch::{Batch, Once, Publish};
 use hostel_log::log::Log;
 use hostel_log::record::{Millis, SeenKey};
 use hostel_log::settings::{Settings, Sync};
 
+use crate::host::beside;
 use crate::jetstream::Server;
+use crate::plot::{Hue, Plot, Stroke};
 use crate::report::Row;
-use crate::round::{self, Contender, Measured};
+use crate::round::{self, Contender, Group, Measured};
 use crate::scale::Scale;
 
 /// Bytes of an event.
 pub(crate) const BODY: usize = 1024;
 /// How many publish at once.
-const PUBLISHERS: [usize; 4] = [1, 16, 64, 256];
+const PUBLISHERS: [usize; 5] = [1, 4, 16, 64, 256];
 /// Events of one publisher in a round, at most. Few publishers are bound by the disk alone, and fewer events tell as
 /// much.
 const EACH: usize = 500;
 
-/// Measures the group; says why where the peer is left out.
-pub(crate) fn measure(scale: &Scale, skipped: &mut Vec<String>) -> Result<(Vec<Measured>, Vec<Row>)> {
-    let name = |what: &str, publishers: usize| match publishers {
+fn name(what: &str, publishers: usize) -> String {
+    match publishers {
         1 => format!("{what}, 1 publisher"),
         _ => format!("{what}, {publishers} publishers"),
-    };
-    let log = |publishers| name("durable log: commit 1 KiB, synced", publishers);
-    let file = |publishers| name("plain file, one sync for each group", publishers);
-    let unsynced = |publishers| name("durable log, not waiting for syncs", publishers);
-    let nats = |publishers| name("NATS JetStream, file store, `sync_interval: always`", publishers);
-    if !PUBLISHERS.iter().any(|publishers| scale.wants(&log(*publishers))) {
-        return Ok((Vec::new(), Vec::new()));
     }
-    let folder = folder()?;
+}
+
+fn log(publishers: usize) -> String {
+    name("durable log: commit 1 KiB, synced", publishers)
+}
+
+fn file(publishers: usize) -> String {
+    name("plain file, one sync for each group", publishers)
+}
+
+fn unsynced(publishers: usize) -> String {
+    name("durable log, not waiting for syncs", publishers)
+}
+
+fn nats(publishers: usize) -> String {
+    name("NATS JetStream, file store, `sync_interval: always`", publishers)
+}
+
+/// The name of what is measured with so many publishers.
+type Named = fn(usize) -> String;
+
+/// What was measured of the group, drawn: what publishers make together of log, file and peer. None without the log.
+pub(crate) fn plot(measured: &[Measured]) -> Option<Plot> {
+    let curves: [(&str, Named, Hue); 3] =
+        [("plain file", file, Hue::Limit), ("Hostel's log", log, Hue::Subject), ("NATS JetStream", nats, Hue::Peer)];
+    let mut plot =
+        Plot::new("Durable publishes: 1 KiB each, synced before they are answered", "publishers at once", "events/s");
+    for (at, publishers) in (0_u8..).zip(PUBLISHERS) {
+        plot.mark(f64::from(at), &publishers.to_string());
+    }
+    for (told, named, hue) in curves {
+        plot.curve(told, (hue, Stroke::Solid), (0_u8..).map(f64::from).zip(PUBLISHERS.map(named)), measured);
+    }
+    plot.has(Hue::Subject).then_some(plot)
+}
+
+/// Measures the group; says why where the peer is left out.
+pub(crate) fn measure(scale: &Scale, skipped: &mut Vec<String>) -> Result<Group> {
+    if !PUBLISHERS.iter().any(|publishers| scale.wants(&log(*publishers))) {
+        return Ok(Group::default());
+    }
+    let folder = beside()?;
     let server = match Server::start(folder.path()) {
         Ok(server) => Some(server),
         Err(error) => {
@@ -74,14 +108,7 @@ pub(crate) fn measure(scale: &Scale, skipped: &mut Vec<String>) -> Result<(Vec<M
             rows.push(Row { subject: log(publishers), limit: nats(publishers) });
         }
     }
-    round::measure(scale, contenders, rows)
-}
-
-/// On the disk that this program was built to: where temporary folders are may be no disk.
-fn folder() -> Result<TempDir> {
-    let own = std::env::current_exe().context("cannot find this program")?;
-    let beside = own.parent().context("this program is in no folder")?;
-    tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in `{}`", beside.display()))
+    Ok(round::measure(scale, contenders, rows))
 }
 
 /// Measures in a folder that is gone afterwards.

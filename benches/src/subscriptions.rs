@@ -21,7 +21,7 @@ use hostel_event::subscription::Subscription;
 use hostel_event::topic::Topic;
 
 use crate::report::Row;
-use crate::round::{self, Contender, Measured};
+use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
 use crate::spine::{self, MachineClock, Spine};
 
@@ -31,7 +31,7 @@ const SHAPES: [(usize, usize); 4] = [(10, 1), (1_000, 1), (100_000, 1), (10_000,
 const FEW: usize = 10;
 
 /// Measures the group.
-pub(crate) fn measure(scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(scale: &Scale) -> Result<Group> {
     let name = |(subscriptions, tenants): (usize, usize), topics: usize| {
         let of = if tenants == 1 { String::new() } else { format!(" of {tenants} tenants") };
         format!("in process: dispatch to one of {subscriptions} subscriptions{of}, events of {topics} topics")
@@ -47,7 +47,7 @@ pub(crate) fn measure(scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
         row(of_all(tenants)),
     ];
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     // Many subscriptions take their time to make. The few are in each row.
     let is_wanted = |shape| shape == few || scale.wants(&name(shape, FEW)) || scale.wants(&of_all(shape));
@@ -60,9 +60,8 @@ pub(crate) fn measure(scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
             contenders.push(Contender::new(&of_all(*shape), scale.routed, move |events| rig.run(events, shape.0)));
         }
     }
-    let measured = round::measure(scale, contenders, rows)?;
-    rigs.into_iter().try_for_each(|(_, rig)| rig.close())?;
-    Ok(measured)
+    let group = round::measure(scale, contenders, rows);
+    Ok(group.ended(rigs.into_iter().try_for_each(|(_, rig)| rig.close())))
 }
 
 /// A host's spine with so many subscriptions of so many tenants.

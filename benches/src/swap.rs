@@ -14,7 +14,7 @@ use crate::load::Load;
 use crate::over_http::{MANY, MEMORY};
 use crate::pace::ranked;
 use crate::report::Row;
-use crate::round::{self, Contender, Measured, Unit};
+use crate::round::{self, Contender, Group, Unit};
 use crate::scale::Scale;
 use crate::work;
 
@@ -24,7 +24,7 @@ const PACE: f64 = 2_000.0;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Measures the group.
-pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<(Vec<Measured>, Vec<Row>)> {
+pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result<Group> {
     let (swapped, steady) = (
         format!("p99.9 of publish until settled, at 2,000/s, during {} hot swaps", scale.swaps),
         "p99.9 of publish until settled, at 2,000/s".to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result
     let row = |subject: &str, limit: &str| Row { subject: subject.to_owned(), limit: limit.to_owned() };
     let rows = vec![row(&swapped, &steady), row(&rollback, &ask)];
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Group::default());
     }
     let rig = Rig::start(program, component)?;
     // As long as the swaps take.
@@ -46,7 +46,7 @@ pub(crate) fn measure(program: &Path, component: &Path, scale: &Scale) -> Result
         Contender::of(&ask, Unit::Microseconds, 1, |_| rig.ask()),
         Contender::of(&rollback, Unit::Microseconds, 1, |_| rig.rollback()),
     ];
-    round::measure(scale, contenders, rows)
+    Ok(round::measure(scale, contenders, rows))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]

@@ -23,7 +23,7 @@ mod python;
 mod rust;
 
 pub(crate) use self::python::check as check_python;
-pub(crate) use self::rust::{build, build_host};
+pub(crate) use self::rust::{build, build_for_benches, build_host};
 
 /// A handler's name and its component.
 pub(crate) type Guests = BTreeMap<String, PathBuf>;

@@ -3,8 +3,10 @@
 //! What a driver understands is in `tests/interop/gomicro/protocol/driver.go`. Its publisher asks the registry once and
 //! then believes a cache, so it is to be started when whom it shall reach is registered.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -70,11 +72,24 @@ pub(super) struct Published {
     pub(super) p99_ns: u64,
 }
 
+/// A message that a subscriber handled, as far as it is to be acknowledged.
+#[derive(Deserialize)]
+struct Saw {
+    header: HashMap<String, String>,
+}
+
+/// Acknowledges a message: by a datagram with its number, to whom its publisher names.
+pub(super) fn acknowledge(socket: &UdpSocket, number: &str, address: &str) -> Result<()> {
+    let address: SocketAddr = address.parse().context("a message has no address")?;
+    socket.send_to(number.as_bytes(), address)?;
+    Ok(())
+}
+
 /// A go-micro program. Killed when it is dropped.
 pub(super) struct Driver {
     child: Child,
     stdin: ChildStdin,
-    /// What it answered. What it saw is not kept: it counts that itself.
+    /// What it answered. What it saw is acknowledged and not kept: it counts that itself.
     answers: Receiver<Value>,
 }
 
@@ -86,16 +101,17 @@ impl Driver {
         let stdin = child.stdin.take().context("the driver has no standard input")?;
         let stdout = child.stdout.take().context("the driver has no standard output")?;
         let (sender, answers) = sync_channel(16);
+        let acknowledgements = UdpSocket::bind(("127.0.0.1", 0))?;
         // Ends with the driver's output.
-        thread::spawn(move || read(BufReader::new(stdout), &sender));
+        thread::spawn(move || read(BufReader::new(stdout), &sender, &acknowledgements));
         let driver = Self { child, stdin, answers };
         driver.answer("start")?;
         Ok(driver)
     }
 
-    /// `broker.Subscribe`.
+    /// `broker.Subscribe`. What it sees is acknowledged here.
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<()> {
-        self.ask(&json!({ "do": "subscribe", "topic": topic, "queue": "" })).map(drop)
+        self.ask(&json!({ "do": "subscribe", "topic": topic, "queue": "", "relayed": true })).map(drop)
     }
 
     /// How often its handlers were called.
@@ -149,8 +165,8 @@ impl Drop for Driver {
     }
 }
 
-/// Passes on answers. What a driver saw is read so that it can go on, and only its beginning is looked at.
-fn read(mut lines: impl BufRead, answers: &SyncSender<Value>) {
+/// Passes on answers, and acknowledges what a driver saw where its publisher waits for that.
+fn read(mut lines: impl BufRead, answers: &SyncSender<Value>, acknowledgements: &UdpSocket) {
     let mut line = String::new();
     while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
         if line.contains("\"did\":") {
@@ -158,6 +174,11 @@ fn read(mut lines: impl BufRead, answers: &SyncSender<Value>) {
             if answers.send(answer).is_err() {
                 return;
             }
+        } else if let Ok(Saw { header }) = serde_json::from_str(&line)
+            && let (Some(number), Some(address)) = (header.get("Number"), header.get("Acknowledge-To"))
+        {
+            // Who waits in vain says so.
+            let _ = acknowledge(acknowledgements, number, address);
         }
         line.clear();
     }

@@ -1,7 +1,6 @@
 //! Whom the messages go between: two go-micro programs and a host, who know one another, and this program.
 
-use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,13 +15,16 @@ use crate::host::Host;
 use crate::round;
 use crate::scale::Scale;
 
-use super::driver::{Driver, until};
+use super::driver::{self, Driver, until};
 
 /// Finds go-micro's programs and is found by them.
 const CONFIG: &str = "[registry]\nuse = \"mdns\"\n";
+/// The same, and promises no more than go-micro does: nothing is kept.
+const IN_MEMORY: &str = "[registry]\nuse = \"mdns\"\n[broker]\nuse = \"memory\"\n";
 /// Each has one subscriber.
 const TO_ITSELF: &str = "orders.alone";
 const INTO_HOST: &str = "orders.in";
+const INTO_MEMORY: &str = "orders.in-memory";
 const OUT_OF_HOST: &str = "orders.out";
 /// 1 KiB, and the same in base64, as drivers take it.
 const BODY: [u8; 1024] = [b'x'; 1024];
@@ -37,16 +39,19 @@ const PUBLISHERS: usize = 8;
 pub(super) enum Direction {
     Itself,
     In,
+    /// To a host whose broker is in memory.
+    InMemory,
     Out,
 }
 
 impl Direction {
-    pub(super) const ALL: [Self; 3] = [Self::Itself, Self::In, Self::Out];
+    pub(super) const ALL: [Self; 4] = [Self::Itself, Self::In, Self::InMemory, Self::Out];
 }
 
 pub(super) struct Stage {
     tokio: tokio::runtime::Runtime,
     host: Host,
+    in_memory: Host,
     subscriber: Driver,
     publisher: Driver,
     /// Where go-micro's subscriber acknowledges what the host brought.
@@ -62,14 +67,16 @@ impl Stage {
         subscriber.subscribe(OUT_OF_HOST)?;
         let host = Host::start_with(hostel, CONFIG)?;
         tokio.block_on(host.deploy(component, INTO_HOST, None))?;
-        for topic in [TO_ITSELF, INTO_HOST] {
+        let in_memory = Host::start_with(hostel, IN_MEMORY)?;
+        tokio.block_on(in_memory.deploy(component, INTO_MEMORY, None))?;
+        for topic in [TO_ITSELF, INTO_HOST, INTO_MEMORY] {
             subscriber.until_heard(topic)?;
         }
         until("the host knows who hears go-micro's topic", || Ok(tokio.block_on(knows(host.client(), OUT_OF_HOST))))?;
         let publisher = Driver::start(version)?;
         let acknowledgements = UdpSocket::bind(("127.0.0.1", 0))?;
         acknowledgements.set_read_timeout(Some(Scale::PATIENCE))?;
-        Ok(Self { tokio, host, subscriber, publisher, acknowledgements })
+        Ok(Self { tokio, host, in_memory, subscriber, publisher, acknowledgements })
     }
 
     /// One message after the other. Messages in a second, and in how many microseconds half of them were acknowledged,
@@ -77,19 +84,8 @@ impl Stage {
     pub(super) fn single(&mut self, direction: Direction, count: usize) -> Result<[f64; 3]> {
         let (took, half, most) = match direction {
             Direction::Itself => self.publish_single(TO_ITSELF, count)?,
-            Direction::In => {
-                let client = self.host.client().clone();
-                let (begun, begins) = std::sync::mpsc::sync_channel(1);
-                let acknowledging = self.tokio.spawn(async move { acknowledge(&client, &begun).await });
-                // An error is the task's own, told below.
-                let _ = begins.recv_timeout(Scale::PATIENCE);
-                let published = self.publish_single(INTO_HOST, count);
-                acknowledging.abort();
-                if let Ok(Err(error)) = self.tokio.block_on(acknowledging) {
-                    return Err(error).context("cannot acknowledge for the host");
-                }
-                published?
-            }
+            Direction::In => self.publish_into(INTO_HOST, self.host.client().clone(), count)?,
+            Direction::InMemory => self.publish_into(INTO_MEMORY, self.in_memory.client().clone(), count)?,
             Direction::Out => self.post_single(count)?,
         };
         let microseconds = |time: Duration| time.as_secs_f64() * 1e6;
@@ -102,6 +98,7 @@ impl Stage {
         match direction {
             Direction::Itself => drop(self.publisher.publish(TO_ITSELF, &base64(), count, 0)?),
             Direction::In => drop(self.publisher.publish(INTO_HOST, &base64(), count, 0)?),
+            Direction::InMemory => drop(self.publisher.publish(INTO_MEMORY, &base64(), count, 0)?),
             Direction::Out => self.tokio.block_on(post_all(self.host.client(), count))?,
         }
         let (mut last, mut since) = (self.handled(direction)?, Instant::now());
@@ -121,7 +118,22 @@ impl Stage {
         match direction {
             Direction::Itself | Direction::Out => self.subscriber.received(),
             Direction::In => Ok(u64::try_from(self.tokio.block_on(self.host.acked())?)?),
+            Direction::InMemory => Ok(u64::try_from(self.tokio.block_on(self.in_memory.acked())?)?),
         }
+    }
+
+    /// Publishes to a host, and acknowledges for it.
+    fn publish_into(&mut self, topic: &str, client: Client, count: usize) -> Result<(Duration, Duration, Duration)> {
+        let (begun, begins) = std::sync::mpsc::sync_channel(1);
+        let acknowledging = self.tokio.spawn(async move { acknowledge(&client, &begun).await });
+        // An error is the task's own, told below.
+        let _ = begins.recv_timeout(Scale::PATIENCE);
+        let published = self.publish_single(topic, count);
+        acknowledging.abort();
+        if let Ok(Err(error)) = self.tokio.block_on(acknowledging) {
+            return Err(error).context("cannot acknowledge for the host");
+        }
+        published
     }
 
     fn publish_single(&mut self, topic: &str, count: usize) -> Result<(Duration, Duration, Duration)> {
@@ -152,40 +164,21 @@ impl Stage {
     }
 }
 
-/// Acknowledges for the host's handler what go-micro publishes one at a time: sends the number of an event to the
-/// address in it as soon as its handler's line is in the log. Goes on until it is aborted.
+/// Acknowledges for the host's handler what go-micro publishes one at a time: sends the number of a message to the
+/// address in it, which is what the handler logs, as soon as its line is in the log. Goes on until it is aborted.
 async fn acknowledge(client: &Client, begun: &std::sync::mpsc::SyncSender<()>) -> Result<()> {
-    let socket = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await?;
-    let mut events = client.tail(INTO_HOST).await?;
+    let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+    // The newest line is of an earlier round.
+    let newest = client.logs(&LogQuery { limit: Some(1), ..LogQuery::default() }).await?;
     let mut lines = client.follow_logs(&LogQuery { limit: Some(1), ..LogQuery::default() }).await?;
+    for _ in &newest {
+        lines.next().await.transpose()?;
+    }
     begun.send(())?;
-    // One event is under way at a time; which of its two traces is seen first is open.
-    let (mut published, mut handled) = (HashMap::new(), HashSet::new());
     loop {
-        let id = tokio::select! {
-            event = events.next() => {
-                let Some(Item::Seen(event)) = event.transpose()? else { bail!("events were missed") };
-                let text = |name: &str| {
-                    let mut headers = event.headers.iter();
-                    headers.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
-                };
-                let number = text("number").context("a message has no number")?;
-                let address: SocketAddr = text("acknowledge-to").context("a message has no address")?.parse()?;
-                published.insert(event.id.clone(), (number, address));
-                event.id
-            }
-            line = lines.next() => {
-                let Some(Item::Seen(line)) = line.transpose()? else { bail!("log lines were missed") };
-                handled.insert(line.event.clone());
-                line.event
-            }
-        };
-        if handled.contains(&id)
-            && let Some((number, address)) = published.remove(&id)
-        {
-            handled.clear();
-            socket.send_to(number.as_bytes(), address).await?;
-        }
+        let Some(Item::Seen(line)) = lines.next().await.transpose()? else { bail!("log lines were missed") };
+        let (number, address) = line.text.split_once(' ').context("a message has no number")?;
+        driver::acknowledge(&socket, number, address)?;
     }
 }
 

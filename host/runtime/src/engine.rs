@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::fault::FRAMES;
-use crate::settings::Settings;
+use crate::settings::{Preemption, Settings};
 use crate::telemetry;
 
 /// Core instances in one component. A Rust guest has some 4, a Python guest, which links shared libraries inside
@@ -86,7 +86,7 @@ pub(crate) fn build(settings: &Settings, calls: Calls) -> wasmtime::Result<Engin
 fn config(settings: &Settings, calls: Calls) -> Config {
     let mut config = Config::new();
     config
-        .epoch_interruption(true)
+        .epoch_interruption(settings.preemption == Preemption::On)
         .max_wasm_stack(settings.stack)
         .async_stack_size(settings.stack.saturating_add(HOST_STACK))
         // Names come from the name section. Reading a guest's debug info at each trap would let a guest that traps

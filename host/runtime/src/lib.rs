@@ -51,5 +51,5 @@ pub use load::{LoadError, digest};
 pub use outgoing::network::{Network, NetworkError};
 pub use provision::Provision;
 pub use runtime::{Counts, PrepareError, Runtime, RuntimeError};
-pub use settings::Settings;
+pub use settings::{Preemption, Settings};
 pub use world::World;

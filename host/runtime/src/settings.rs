@@ -29,6 +29,17 @@ pub struct Settings {
     pub warm: usize,
     /// Linear memory that instances may hold between two events, of all handlers together, in bytes.
     pub warm_memory: usize,
+    /// Whether a guest that computes can be interrupted. A host says [`Preemption::On`].
+    pub preemption: Preemption,
+}
+
+/// Whether a guest that computes can be interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preemption {
+    /// At each tick: deadlines hold, and nobody keeps a thread to itself.
+    On,
+    /// Never: a loop without end would hold its thread for ever. Only for measuring what the other costs.
+    Off,
 }
 
 impl Settings {
@@ -77,6 +88,7 @@ impl Settings {
             // Half of the sandboxes, so that a fresh one seldom has to wait until a warm one was given back.
             warm: Self::invocations_here() / 2,
             warm_memory: Self::WARM_MEMORY,
+            preemption: Preemption::On,
         }
     }
 }

@@ -18,14 +18,7 @@ use crate::setup::Ready;
 pub(crate) fn build(ready: &Ready) -> Result<Guests> {
     let workspace = repository::root().join("handlers/rust");
     let folders = handler_folders(&workspace)?;
-    let mut command = ready.toolchain.cargo_build();
-    command
-        .args(["--release", "--locked", "--workspace", "--manifest-path"])
-        .arg(workspace.join("Cargo.toml"))
-        // Apart from the host's: another profile and perhaps another compiler.
-        .env("CARGO_TARGET_DIR", repository::target().join("guests-build"));
-    let built = artifacts(&mut command, ".wasm")?;
-
+    let built = components(ready, &workspace)?;
     let target = repository::guests();
     fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
     let mut guests = Guests::new();
@@ -40,6 +33,27 @@ pub(crate) fn build(ready: &Ready) -> Result<Guests> {
         guests.insert(name, path);
     }
     Ok(guests)
+}
+
+/// Compiles the guests that only the benches run, into `target/guests/benches`.
+pub(crate) fn build_for_benches(ready: &Ready) -> Result<()> {
+    let target = repository::guests().join("benches");
+    fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
+    for (_, component) in components(ready, &repository::root().join("benches/guests"))? {
+        place(&component, &target.join(component.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// Compiles a workspace of guests; gives the folder of each and its component.
+fn components(ready: &Ready, workspace: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut command = ready.toolchain.cargo_build();
+    command
+        .args(["--release", "--locked", "--workspace", "--manifest-path"])
+        .arg(workspace.join("Cargo.toml"))
+        // Apart from the host's: another profile and perhaps another compiler.
+        .env("CARGO_TARGET_DIR", repository::target().join("guests-build"));
+    artifacts(&mut command, ".wasm")
 }
 
 /// Compiles the host and returns the binary's path.
