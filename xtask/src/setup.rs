@@ -1,6 +1,6 @@
-//! `cargo xtask setup`: makes ready what guests and tests need.
+//! `cargo xtask setup`: makes ready what the host, guests and tests need.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process::{self, cargo, command};
 use crate::toolchain::{self, Toolchain};
@@ -11,8 +11,12 @@ pub(crate) struct Ready {
     pub(crate) toolchain: Toolchain,
 }
 
-/// Finds or installs the guests' tool chain and says which way it took.
+/// Finds or installs `make` and the guests' tool chain, and says which way it took.
 pub(crate) fn run() -> Result<Ready> {
+    if process::on_path("make").is_none() {
+        println!("installing make, with which the host's allocator is compiled");
+        toolchain::install(&["make"]).context("the host does not compile without `make`; install it")?;
+    }
     println!("looking for a tool chain that compiles to {}", toolchain::TARGET);
     let toolchain = toolchain::find()?;
     println!("guests are compiled by {}", toolchain.describe());

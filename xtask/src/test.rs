@@ -223,8 +223,8 @@ fn checks(steps: &mut Steps, options: &Options) {
 
 const SDK: &str = "guest-sdk/rust/Cargo.toml";
 const HANDLERS: &str = "handlers/rust/Cargo.toml";
-/// Workspaces apart from the host's; their code also compiles natively, for its unit tests.
-const GUEST_WORKSPACES: [&str; 2] = [SDK, HANDLERS];
+/// Workspaces apart from the host's; their code also compiles natively.
+const GUEST_WORKSPACES: [&str; 3] = [SDK, HANDLERS, "benches/guests/Cargo.toml"];
 
 fn native_target() -> PathBuf {
     repository::target().join("guests-native")

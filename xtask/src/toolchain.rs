@@ -132,7 +132,8 @@ fn missing_packages() -> Vec<&'static str> {
     PACKAGES.into_iter().filter(|package| !installed(package)).collect()
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+/// Installs packages as Debian does.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if process::on_path("apt-get").is_none() {
         bail!("apt-get is not on PATH: this is not Debian or a relative of it");
     }

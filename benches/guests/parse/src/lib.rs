@@ -12,7 +12,7 @@ fn handle(event: hostel::Event) -> hostel::Result {
     let body = event.body();
     let mut ordered = 0;
     for _ in 0..TIMES {
-        let Ok(document) = serde_json::from_slice::<Value>(&body) else {
+        let Ok(document) = serde_json::from_slice::<Value>(body) else {
             return Err(hostel::reject("the body is no JSON"));
         };
         let items = document.get("items").and_then(Value::as_array).into_iter().flatten();
