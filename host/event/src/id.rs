@@ -59,7 +59,7 @@ impl EventId {
     /// A UUIDv7 (RFC 9562, section 5.7): sorts by time to the millisecond.
     #[must_use]
     pub fn generate(at: Timestamp, entropy: &Entropy) -> Self {
-        Self(uuid7(at, entropy).as_str().into())
+        Self(uuid7(at, entropy))
     }
 
     /// The id as text.
@@ -85,7 +85,7 @@ impl DeadLetterId {
     /// A UUIDv7, which sorts by time.
     #[must_use]
     pub fn generate(at: Timestamp, entropy: &Entropy) -> Self {
-        Self(uuid7(at, entropy).as_str().into())
+        Self(uuid7(at, entropy))
     }
 
     /// Takes back what was once shown. Any text is taken; an unknown one is simply not found.
@@ -128,8 +128,9 @@ impl Ids {
     }
 }
 
-fn uuid7(at: Timestamp, entropy: &Entropy) -> String {
-    uuid::Builder::from_unix_timestamp_millis(at.as_millis(), entropy).into_uuid().to_string()
+fn uuid7(at: Timestamp, entropy: &Entropy) -> Arc<str> {
+    let uuid = uuid::Builder::from_unix_timestamp_millis(at.as_millis(), entropy).into_uuid();
+    Arc::from(&*uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 /// Whether a text is a UUID of version 7, as generated ids are.
