@@ -46,6 +46,8 @@ const QUOTA: &str = "[quota]\nevents = 1000\ndeliveries = 1000\ninvocations = 64
 const FULL_SWING: u64 = 16;
 /// How long one waits that was told to come later. A fraction of what a second's quota is.
 const LATER: Duration = Duration::from_millis(100);
+/// How much nicer the publishers of `hostile` are than all else.
+const NICER: i32 = 10;
 /// Between two looks whether `hostile` has come to rest.
 const LOOK: Duration = Duration::from_millis(10);
 /// Every behaviour of the fixture; what floods does so with less than its default, so that all of them come round often.
@@ -146,6 +148,8 @@ pub(crate) fn measure(program: &Path, (component, guests): (&Path, &Path), scale
 /// A host with the two tenants.
 struct Rig {
     tokio: tokio::runtime::Runtime,
+    /// For the publishers of `hostile`. They would be on another machine: here they give way to those who are measured.
+    storm: tokio::runtime::Runtime,
     calm: Client,
     hostile: Client,
     load: Arc<Load>,
@@ -157,6 +161,14 @@ struct Rig {
 impl Rig {
     fn start(program: &Path, (component, fixture): (&Path, &Path), config: &str) -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let storm = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .on_thread_start(|| {
+                // Where it is refused, they are felt a little more.
+                let _ = rustix::process::nice(NICER);
+            })
+            .enable_all()
+            .build()?;
         let host = Host::start_with(program, &format!("{config}[access]\nrequire = 'token'\n"))?;
         let read =
             |path: &Path| std::fs::read(path).with_context(|| format!("cannot read component `{}`", path.display()));
@@ -195,7 +207,7 @@ impl Rig {
         let Newcomer { client: calm, token } = calm;
         let load = Load::with_token(host.ingress, (&path, StatusCode::OK), &token)?;
         let (waits, acked) = (RefCell::default(), Cell::new(0));
-        Ok(Self { tokio, calm, hostile: hostile.client, load, waits, acked, _host: host })
+        Ok(Self { tokio, storm, calm, hostile: hostile.client, load, waits, acked, _host: host })
     }
 
     /// The waits of `calm`, once it is known that each of its events was handled, at its first attempt.
@@ -222,7 +234,7 @@ impl Rig {
         let stop = Arc::new(AtomicBool::new(false));
         let mut storm = JoinSet::new();
         for behaviour in behaviours.iter().cycle().take(BEHAVIOURS.len() * ABREAST) {
-            storm.spawn(repeat(self.hostile.clone(), behaviour, Arc::clone(&stop)));
+            storm.spawn_on(repeat(self.hostile.clone(), behaviour, Arc::clone(&stop)), self.storm.handle());
         }
         // What is over in no time never has so many attempts at once.
         let full_swing = if behaviours.len() > 1 { FULL_SWING } else { 0 };

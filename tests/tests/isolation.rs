@@ -74,7 +74,8 @@ async fn newcomer(host: &mut Host, name: &str, quota: &str) -> Client {
     let operator = host.client_with(name, &host.operator_token());
     let document = TenantDocument::from_toml(quota, "tenant.toml").expect("a good document");
     operator.put_tenant(name, &document).await.expect("created");
-    let request = TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], expires_in: None };
+    let request =
+        TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], ..TokenRequest::default() };
     let token = operator.create_token(Owner::Tenant, &request).await.expect("made").secret;
     host.client = host.client_with(name, &token);
     host.client.clone()

@@ -1,9 +1,11 @@
 //! A guest: one version of a handler, ready to run. Implements the port [`Invoke`].
 
 use std::fmt;
+use std::future::poll_fn;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use futures_core::future::BoxFuture;
 use hostel_event::handler::Handler;
@@ -12,8 +14,10 @@ use hostel_event::outcome::{Fault, FaultKind, Log, Report};
 use hostel_event::port::{Call, Invoke};
 use wasmtime::Engine;
 
+use crate::aside::Habit;
 use crate::component::Component;
 use crate::invocation::{Invocation, reason};
+use crate::meter::Meter;
 use crate::runtime::Inner;
 use crate::warm::Pool;
 
@@ -26,8 +30,12 @@ pub struct Guest {
     reuse: NonZeroU32,
     /// Instances that wait for another event. They are this version's alone and go with it.
     warm: Arc<Pool>,
+    /// Whether its events begin aside.
+    pub(crate) habit: Habit,
     /// See [`Guest::denied`].
     denied: AtomicU64,
+    /// Itself, for what goes on aside.
+    this: Weak<Self>,
 }
 
 /// Why a handler could not be made ready, and what it logged on the way.
@@ -57,14 +65,18 @@ pub enum InitError {
 }
 
 impl Guest {
-    pub(crate) fn new(runtime: Arc<Inner>, component: Arc<Component>, handler: Arc<Handler>) -> Self {
+    pub(crate) fn new(runtime: Arc<Inner>, component: Arc<Component>, handler: Arc<Handler>) -> Arc<Self> {
         // More than run at the same time are never wanted.
         let most = handler.subscriptions.iter().map(|subscription| subscription.concurrency).sum::<usize>().max(1);
         let warm = Arc::new(Pool::new(Arc::clone(&runtime.warm), most));
         // What an asynchronous guest began may go on after it has returned, and would go on in another event's time.
         let is_concurrent = !Engine::same(component.code.engine(), &runtime.engine);
         let reuse = if is_concurrent { NonZeroU32::MIN } else { handler.reuse };
-        Self { runtime, component, handler, reuse, warm, denied: AtomicU64::new(0) }
+        let (habit, denied) = (Habit::new(), AtomicU64::new(0));
+        Arc::new_cyclic(|this| {
+            let this = Weak::clone(this);
+            Self { runtime, component, handler, reuse, warm, habit, denied, this }
+        })
     }
 
     pub(crate) fn runtime(&self) -> &Inner {
@@ -113,9 +125,12 @@ impl Guest {
     /// # Errors
     /// [`InitFailure`] when it returned an error, or did not return.
     pub async fn init(&self) -> Result<Log, Box<InitFailure>> {
-        // Boxed: a store with all that wasmtime keeps across a suspension is large.
-        Box::pin(async {
-            let mut invocation = Invocation::fresh(self);
+        let guest = self.itself();
+        // Nobody waits for it but who deploys.
+        let work = async move {
+            let turn = guest.runtime.turns.begin(&guest.handler.tenant).await;
+            let meter = Arc::new(Meter::aside(&guest.handler.limits, turn));
+            let mut invocation = Invocation::fresh(&guest, meter);
             let error = match invocation.init().await {
                 Ok(Ok(())) => return Ok(invocation.finish_log()),
                 Ok(Err(text)) => InitError::Refused(reason(&text)),
@@ -125,8 +140,42 @@ impl Guest {
                 },
             };
             Err(Box::new(InitFailure { error, log: invocation.finish_log() }))
-        })
-        .await
+        };
+        // Boxed: a store with all that wasmtime keeps across a suspension is large.
+        self.runtime.aside.run(Box::pin(work)).await
+    }
+
+    fn itself(&self) -> Arc<Self> {
+        // Nobody has a guest but in an `Arc`, and whoever calls it holds that.
+        self.this.upgrade().unwrap_or_else(|| unreachable!("a guest is called while somebody holds it"))
+    }
+
+    /// Serves an event on the thread that polls this, until it proves to take long.
+    async fn serve(&self, call: Call) -> Report {
+        let guest = self.itself();
+        let meter = Arc::new(Meter::new(&self.handler.limits));
+        let mut serving = Box::pin(serve(guest, Arc::clone(&meter), call));
+        let served = poll_fn(|context| match serving.as_mut().poll(context) {
+            Poll::Ready(report) => Poll::Ready(Some(report)),
+            Poll::Pending if meter.is_long() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match served.await {
+            Some(report) => report,
+            None => self.runtime.aside.run(serving).await,
+        }
+    }
+
+    /// Serves an event aside from its beginning.
+    async fn serve_aside(&self, call: Call) -> Report {
+        let guest = self.itself();
+        let work = async move {
+            // Before the deadline begins: what its neighbours compute is not its doing.
+            let turn = guest.runtime.turns.begin(&guest.handler.tenant).await;
+            let meter = Arc::new(Meter::aside(&guest.handler.limits, turn));
+            serve(guest, meter, call).await
+        };
+        self.runtime.aside.run(Box::pin(work)).await
     }
 }
 
@@ -140,15 +189,14 @@ impl Invoke for Guest {
     }
 
     fn invoke(&self, call: Call) -> BoxFuture<'_, Report> {
-        Box::pin(async move {
-            // Before the deadline begins: what its neighbours compute is not its doing.
-            let turn = self.runtime.turns.begin(&self.handler.tenant).await;
-            let mut invocation = Invocation::new(self);
-            invocation.begin_turn(turn);
-            let ended = invocation.handle(call).await;
-            invocation.report(ended)
-        })
+        if self.habit.is_bad() { Box::pin(self.serve_aside(call)) } else { Box::pin(self.serve(call)) }
     }
+}
+
+async fn serve(guest: Arc<Guest>, meter: Arc<Meter>, call: Call) -> Report {
+    let mut invocation = Invocation::new(&guest, meter);
+    let ended = invocation.handle(call).await;
+    invocation.report(ended)
 }
 
 impl fmt::Debug for Guest {

@@ -14,6 +14,7 @@ use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use crate::adapter::{self, Answer};
+use crate::aside::Burden;
 use crate::bindings::hostel::handler::types::{Failure, RetryAdvice};
 use crate::component::Component;
 use crate::fault::fault;
@@ -23,7 +24,6 @@ use crate::meter::Meter;
 use crate::sandbox::Sandbox;
 use crate::state::State;
 use crate::ticker::Active;
-use crate::turns::Turn;
 
 /// Bytes of a reason that are kept; the contract says so.
 const REASON_BYTES: usize = 4096;
@@ -51,35 +51,26 @@ pub(crate) enum Ended {
 
 impl<'a> Invocation<'a> {
     /// Takes a warm sandbox if there is one, or makes one; the deadline runs from here.
-    pub(crate) fn new(guest: &'a Guest) -> Self {
+    pub(crate) fn new(guest: &'a Guest, meter: Arc<Meter>) -> Self {
         let runtime = guest.runtime();
         // Before a sandbox is taken, so that it is counted all the time.
         let active = runtime.ticker.activate();
         let warm = if guest.serves_several() { guest.warm().take() } else { None };
-        let Some(mut sandbox) = warm else { return Self::make(guest, active) };
-        let meter = Arc::new(Meter::new(&guest.handler().limits));
+        let Some(mut sandbox) = warm else { return Self::make(guest, (meter, active)) };
         sandbox.begin(runtime, Arc::clone(&meter));
         Self { guest, sandbox, meter, _active: active }
     }
 
     /// Makes a sandbox; the deadline runs from here.
-    pub(crate) fn fresh(guest: &'a Guest) -> Self {
-        Self::make(guest, guest.runtime().ticker.activate())
+    pub(crate) fn fresh(guest: &'a Guest, meter: Arc<Meter>) -> Self {
+        Self::make(guest, (meter, guest.runtime().ticker.activate()))
     }
 
-    fn make(guest: &'a Guest, active: Active<'a>) -> Self {
+    fn make(guest: &'a Guest, (meter, active): (Arc<Meter>, Active<'a>)) -> Self {
         let runtime = guest.runtime();
-        let meter = Arc::new(Meter::new(&guest.handler().limits));
         runtime.warm.make_room(|| runtime.ticker.active());
         let sandbox = Sandbox::new(runtime, guest.component(), guest.handler(), Arc::clone(&meter));
         Self { guest, sandbox, meter, _active: active }
-    }
-
-    /// It begins in a turn, if it had to wait for one.
-    pub(crate) fn begin_turn(&self, turn: Option<Turn>) {
-        if let Some(turn) = turn {
-            self.meter.begin_turn(turn);
-        }
     }
 
     /// Calls the guest with an event, in an instance that is made and prepared before if there is none.
@@ -132,7 +123,9 @@ impl<'a> Invocation<'a> {
             Err(ended) => Outcome::Fault(self.fault(&ended)),
         };
         let log = self.finish_log();
-        let peak_memory = self.sandbox.store.data().limiter.peak();
+        let limiter = &self.sandbox.store.data().limiter;
+        let (peak_memory, growth) = (limiter.peak(), limiter.growth());
+        self.guest.habit.learn(Burden { is_long: self.meter.is_long(), growth });
         // What the guest held goes back before anyone hears of the outcome, so that the next event finds it.
         if has_returned && self.sandbox.may_serve_another(self.guest.reuse()) {
             self.guest.warm().put(self.sandbox);
@@ -217,6 +210,11 @@ async fn within<T>(meter: &Meter, work: impl Future<Output = wasmtime::Result<T>
                 return Poll::Ready(result.map_err(Ended::Failed));
             }
             meter.cpu.leave();
+            if meter.is_standing_back() && meter.deadline.has_passed() {
+                // It computes, on a thread that had no core for it: it goes on for a moment, and is stopped.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             // At the deadline it is polled once more, so that one that waits for its turn goes on and is stopped.
             let grace = if meter.deadline.has_passed() { GRACE } else { Duration::ZERO };
             let end = meter.deadline.instant() + grace;

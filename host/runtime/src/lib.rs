@@ -10,6 +10,7 @@
 //! gets, and what follows a failure, is not decided here.
 
 mod adapter;
+mod aside;
 mod bindings;
 mod cache;
 mod capability;

@@ -14,6 +14,8 @@ pub(crate) struct Limiter {
     memory: usize,
     /// What it held when it was ready for its first event.
     first: usize,
+    /// What it held when this event began.
+    before: usize,
     peak: usize,
     table_elements: usize,
     denied: Option<Denied>,
@@ -30,17 +32,17 @@ pub(crate) enum Denied {
 
 impl Limiter {
     pub(crate) fn new(memory_limit: usize) -> Self {
-        Self { memory_limit, memory: 0, first: 0, peak: 0, table_elements: 0, denied: None }
+        Self { memory_limit, memory: 0, first: 0, before: 0, peak: 0, table_elements: 0, denied: None }
     }
 
     /// Begins to count for another event what the same instance holds.
     pub(crate) fn begin(&mut self) {
-        (self.peak, self.denied) = (self.memory, None);
+        (self.before, self.peak, self.denied) = (self.memory, self.memory, None);
     }
 
     /// Remembers what is held now as what a new instance holds.
     pub(crate) fn made(&mut self) {
-        self.first = self.memory;
+        (self.first, self.before) = (self.memory, self.memory);
     }
 
     /// The memory that is held now. It only ever grows.
@@ -52,6 +54,11 @@ impl Limiter {
     /// next.
     pub(crate) fn is_worn(&self) -> bool {
         self.memory - self.first > self.memory_limit.saturating_sub(self.first) / 2
+    }
+
+    /// The memory that this event took anew.
+    pub(crate) fn growth(&self) -> usize {
+        self.peak - self.before
     }
 
     /// The most memory that was held at once.

@@ -19,7 +19,11 @@ pub(crate) struct Meter {
     /// Held while it computes on.
     turn: Mutex<Option<Turn>>,
     /// It gave its thread back for a tick, and not to wait for the host.
-    is_aside: AtomicBool,
+    is_standing_back: AtomicBool,
+    /// It began aside.
+    began_aside: bool,
+    /// It takes long: its place is aside.
+    is_long: AtomicBool,
 }
 
 impl Meter {
@@ -30,8 +34,32 @@ impl Meter {
             cpu: CpuTime::new(began, limits.cpu_time),
             traffic: Traffic::default(),
             turn: Mutex::new(None),
-            is_aside: AtomicBool::new(false),
+            is_standing_back: AtomicBool::new(false),
+            began_aside: false,
+            is_long: AtomicBool::new(false),
         }
+    }
+
+    /// That of one that begins aside, in a turn. To be made on the thread that polls it, in the poll in which it begins.
+    pub(crate) fn aside(limits: &Limits, turn: Option<Turn>) -> Self {
+        let meter = Self { turn: Mutex::new(turn), began_aside: true, ..Self::new(limits) };
+        // Others have the core before these threads do, often enough for the two clocks to part.
+        meter.cpu.leave();
+        meter.cpu.enter();
+        meter
+    }
+
+    /// A tick found it computing. Says whether it must go aside, or is there.
+    pub(crate) fn was_found(&self) -> bool {
+        if self.cpu.is_long() {
+            self.is_long.store(true, Ordering::Relaxed);
+        }
+        self.began_aside || self.is_long()
+    }
+
+    /// Whether it was found to compute for long.
+    pub(crate) fn is_long(&self) -> bool {
+        self.is_long.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_turn(&self) -> bool {
@@ -43,19 +71,24 @@ impl Meter {
     }
 
     /// The guest gives its thread back at a tick, and keeps its turn until that is given on.
-    pub(crate) fn stood_aside(&self) {
-        self.is_aside.store(true, Ordering::Relaxed);
+    pub(crate) fn stands_back(&self) {
+        self.is_standing_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the guest would compute if it were polled.
+    pub(crate) fn is_standing_back(&self) -> bool {
+        self.is_standing_back.load(Ordering::Relaxed)
     }
 
     /// The guest computes again after a tick, or is about to.
     pub(crate) fn went_on(&self) {
-        self.is_aside.store(false, Ordering::Relaxed);
+        self.is_standing_back.store(false, Ordering::Relaxed);
     }
 
     /// To be called whenever the guest has given its thread back: if it waits for the host or has ended, another may
     /// compute meanwhile.
     pub(crate) fn left_thread(&self) {
-        if !self.is_aside.load(Ordering::Relaxed) {
+        if !self.is_standing_back() {
             self.end_turn();
         }
     }
@@ -90,6 +123,9 @@ pub(crate) struct CpuTime {
     phase: AtomicU8,
 }
 
+/// A poll that takes so much of a core takes long: half a tick, since who was just polled when the tick came is no
+/// exception.
+const LONG: Duration = Duration::from_micros(500);
 /// In the first poll, or before it.
 const FIRST: u8 = 0;
 /// In a later poll.
@@ -115,6 +151,12 @@ impl CpuTime {
     pub(crate) fn leave(&self) {
         self.spent.store(nanos(self.total()), Ordering::Relaxed);
         self.phase.store(OUTSIDE, Ordering::Relaxed);
+    }
+
+    /// Whether the poll under way takes long, by the thread's own clock. Of a first poll nobody knows.
+    pub(crate) fn is_long(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == INSIDE
+            && thread_time().saturating_sub(self.entered.load(Ordering::Relaxed)) >= nanos(LONG)
     }
 
     /// All of it, when all is over after this time on the clock.

@@ -11,6 +11,7 @@ use hostel_event::port::Clock;
 use parking_lot::Mutex;
 use wasmtime::Engine;
 
+use crate::aside::Aside;
 use crate::compiler::Compiler;
 use crate::component::Component;
 use crate::engine::Calls;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ticker: Ticker,
+    pub(crate) aside: Aside,
     pub(crate) turns: Arc<Turns>,
     pub(crate) transfer_limit: usize,
     pub(crate) outgoing: Arc<Outgoing>,
@@ -88,6 +90,9 @@ pub enum RuntimeError {
     /// The thread that preempts guests could not be started.
     #[error("cannot start the ticker's thread")]
     Ticker(#[source] std::io::Error),
+    /// The threads for guests that compute for long could not be started.
+    #[error("cannot start the threads for guests that compute for long")]
+    Aside(#[source] std::io::Error),
 }
 
 /// Why a component cannot run under a handler's limits.
@@ -113,8 +118,8 @@ pub enum PrepareError {
 }
 
 impl Runtime {
-    /// Makes the engine, opens the compile cache and starts the ticker's thread, which ends when the runtime and the
-    /// last of its guests are dropped.
+    /// Makes the engine, opens the compile cache and starts the runtime's threads, which end when it and the last of its
+    /// guests are dropped.
     ///
     /// # Errors
     /// [`RuntimeError`] says what the machine would not give.
@@ -142,6 +147,7 @@ impl Runtime {
                 engine,
                 clock,
                 ticker,
+                aside: Aside::start().map_err(RuntimeError::Aside)?,
                 turns: Turns::new(),
                 transfer_limit,
                 outgoing,
@@ -234,8 +240,7 @@ impl Runtime {
         if usize::try_from(needed).unwrap_or(usize::MAX) > asked {
             return Err(PrepareError::Memory { needed, limit: asked });
         }
-        let guest = Guest::new(Arc::clone(&self.inner), Arc::clone(component), Arc::new(handler.clone()));
-        Ok(Arc::new(guest))
+        Ok(Guest::new(Arc::clone(&self.inner), Arc::clone(component), Arc::new(handler.clone())))
     }
 
     #[cfg(test)]

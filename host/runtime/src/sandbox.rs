@@ -40,7 +40,11 @@ impl Sandbox {
             if state.meter.is_over() {
                 return Ok(UpdateDeadline::Interrupt);
             }
-            state.meter.stood_aside();
+            state.meter.stands_back();
+            if !state.meter.was_found() {
+                // It may have begun just before the tick: others first, once.
+                return Ok(UpdateDeadline::YieldCustom(1, Box::pin(others_first(Arc::clone(&state.meter)))));
+            }
             let next = Arc::clone(&turns).next(state.handler.tenant.clone(), Arc::clone(&state.meter));
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(next)))
         });
@@ -97,4 +101,11 @@ impl Sandbox {
         state.forget();
         !state.limiter.is_worn() && !state.holds_on()
     }
+}
+
+/// Gives the thread back once, to whatever else there is.
+async fn others_first(meter: Arc<Meter>) {
+    // Tokio's own yield lets its timers and sockets have a turn as well, not only the other tasks.
+    tokio::task::yield_now().await;
+    meter.went_on();
 }

@@ -37,6 +37,16 @@ pub(crate) fn cache_key_replaced(path: &Path) {
     tracing::warn!(path = %path.display(), "the compile cache's key is damaged or others may read it; it is replaced");
 }
 
+/// The threads for guests that compute for long could not be ended in good order. A defect: please report it.
+pub(crate) fn aside_panicked() {
+    tracing::error!("the thread that owns the threads for guests that compute for long panicked");
+}
+
+/// The system does not let a thread give way to others.
+pub(crate) fn cannot_give_way(reason: &dyn Display) {
+    tracing::warn!(%reason, "guests that compute for long do not give way to others, which then wait for them longer");
+}
+
 /// The thread that preempts guests has ended before its time. A defect: please report it.
 pub(crate) fn ticker_panicked() {
     tracing::error!("the ticker's thread panicked; guests were not preempted since");

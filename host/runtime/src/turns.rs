@@ -1,20 +1,15 @@
-//! Turns: who computes when more guests want to than there are cores.
+//! Turns: who computes [aside](crate::aside) when more guests want to than there are cores.
 //!
-//! Most guests end before a tick finds them and never come here. One that a tick finds computing goes on only in a turn,
-//! of which there are as many as cores: so the threads that run guests have few to come round to that compute, however
-//! many there are, and an event that begins meanwhile waits for some ticks at most. Turns go to tenants alike. While guests
-//! of a tenant wait for one, no other of the same tenant begins without; so a thousand that compute for less than a tick
-//! each do not get past it either. Of one tenant, who begins and who goes on take turns. Nobody waits while one is free.
+//! Who begins there begins in a turn, and whom a tick finds computing goes on in another. There are as many as threads, and
+//! they go to tenants alike. Of one tenant, who begins and who goes on take turns. Nobody waits while one is free.
 //!
 //! A turn lasts for a tick, or until its guest waits for the host or ends. It is not given on at once at the tick, but
-//! once the thread has come round to everything else, sockets and timers among it: else it would go from one guest that
-//! computes to the next, and all else would wait until each of them had had its own.
+//! once the thread has come round to everything else, such as guests that the host has answered.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, ready};
 
 use hostel_event::name::Tenant;
@@ -26,9 +21,6 @@ use crate::meter::Meter;
 /// Gives out turns.
 pub(crate) struct Turns {
     board: Mutex<Board>,
-    /// How many tenants have guests that wait. Changed under the lock, and read without it by each guest that begins: one
-    /// that is late to see it begins without a turn, which does no harm.
-    waiting: AtomicUsize,
 }
 
 /// Who waits. Decides; wakes nobody.
@@ -73,26 +65,16 @@ impl Turns {
     }
 
     fn of(turns: usize) -> Arc<Self> {
-        Arc::new(Self { board: Mutex::new(Board { free: turns, ..Board::default() }), waiting: AtomicUsize::new(0) })
+        Arc::new(Self { board: Mutex::new(Board { free: turns, ..Board::default() }) })
     }
 
-    /// Waits until a guest may begin: at once, unless others of its tenant wait for a turn; then in one. Cancelling is
-    /// safe.
+    /// Waits for the turn in which a guest begins. Cancelling is safe.
     pub(crate) async fn begin(self: &Arc<Self>, tenant: &Tenant) -> Option<Turn> {
-        if self.waiting.load(Ordering::Relaxed) == 0 {
-            return None;
+        match self.ask(tenant, Wish::Begin) {
+            Ok(turn) => Some(turn),
+            // It cannot fail: nobody drops a sender but by sending.
+            Err(waits) => waits.await.ok(),
         }
-        let asked = {
-            let mut board = self.board.lock();
-            if !board.lines.contains_key(tenant) {
-                return None;
-            }
-            self.line_up(&mut board, tenant, Wish::Begin)
-        };
-        // It cannot fail: nobody drops a sender but by sending.
-        let turn = asked.await.ok();
-        behind_others().await;
-        turn
     }
 
     /// Gives the thread back, to whatever else there is, and then the turn, if the guest that `meter` measures has one.
@@ -104,9 +86,9 @@ impl Turns {
         let mut asked = if meter.has_turn() {
             tokio::task::yield_now().await;
             meter.end_turn();
-            self.ask(&tenant)
+            self.ask(&tenant, Wish::GoOn)
         } else {
-            let asked = self.ask(&tenant);
+            let asked = self.ask(&tenant, Wish::GoOn);
             tokio::task::yield_now().await;
             asked
         };
@@ -123,41 +105,21 @@ impl Turns {
         .await;
         if let Ok(turn) = asked {
             meter.begin_turn(turn);
-            behind_others().await;
         }
         meter.went_on();
     }
 
-    /// A turn to go on, or where it will come.
-    fn ask(self: &Arc<Self>, tenant: &Tenant) -> Result<Turn, oneshot::Receiver<Turn>> {
+    /// A turn, or where it will come.
+    fn ask(self: &Arc<Self>, tenant: &Tenant, wish: Wish) -> Result<Turn, oneshot::Receiver<Turn>> {
         let mut board = self.board.lock();
         if board.free > 0 {
             board.free -= 1;
             return Ok(Turn { turns: Some(Arc::clone(self)) });
         }
-        Err(self.line_up(&mut board, tenant, Wish::GoOn))
-    }
-
-    fn line_up(&self, board: &mut Board, tenant: &Tenant, wish: Wish) -> oneshot::Receiver<Turn> {
         let (sender, receiver) = oneshot::channel();
         board.enter(tenant, wish, sender);
-        self.waiting.store(board.lines.len(), Ordering::Relaxed);
-        receiver
+        Err(receiver)
     }
-}
-
-/// Gives the thread back once, to the tasks that are ready. Whoever is woken by another task would be the very next one
-/// otherwise, before what the sockets brought. A task that wakes itself goes to the end of the thread's queue.
-async fn behind_others() {
-    let mut is_behind = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut is_behind, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl Board {
@@ -198,9 +160,7 @@ impl Drop for Turn {
         loop {
             let next = {
                 let mut board = turns.board.lock();
-                let next = board.leave();
-                turns.waiting.store(board.lines.len(), Ordering::Relaxed);
-                match next {
+                match board.leave() {
                     Some(next) => next,
                     None => {
                         board.free += 1;
@@ -230,10 +190,10 @@ mod tests {
     #[test]
     fn nobody_waits_while_a_turn_is_free() {
         let turns = Turns::of(2);
-        let first = turns.ask(&tenant("a")).ok();
-        let second = turns.ask(&tenant("a")).ok();
+        let first = turns.ask(&tenant("a"), Wish::GoOn).ok();
+        let second = turns.ask(&tenant("a"), Wish::GoOn).ok();
         assert!(first.is_some() && second.is_some());
-        let mut third = turns.ask(&tenant("a")).err().unwrap();
+        let mut third = turns.ask(&tenant("a"), Wish::GoOn).err().unwrap();
         assert!(third.try_recv().is_err());
         drop(first);
         assert!(third.try_recv().is_ok());
@@ -244,9 +204,9 @@ mod tests {
     #[test]
     fn tenants_take_turns_however_many_guests_they_have() {
         let turns = Turns::of(1);
-        let mut held = turns.ask(&tenant("a")).ok();
-        let mut many: VecDeque<_> = (0..50).map(|_| turns.ask(&tenant("a")).err().unwrap()).collect();
-        let mut few: VecDeque<_> = (0..5).map(|_| turns.ask(&tenant("b")).err().unwrap()).collect();
+        let mut held = turns.ask(&tenant("a"), Wish::GoOn).ok();
+        let mut many: VecDeque<_> = (0..50).map(|_| turns.ask(&tenant("a"), Wish::GoOn).err().unwrap()).collect();
+        let mut few: VecDeque<_> = (0..5).map(|_| turns.ask(&tenant("b"), Wish::GoOn).err().unwrap()).collect();
         let mut order = String::new();
         while !many.is_empty() || !few.is_empty() {
             drop(held.take());
@@ -267,10 +227,10 @@ mod tests {
     #[test]
     fn who_has_gone_is_passed_over() {
         let turns = Turns::of(1);
-        let held = turns.ask(&tenant("a")).ok();
-        drop(turns.ask(&tenant("a")).err());
-        drop(turns.ask(&tenant("b")).err());
-        let mut waits = turns.ask(&tenant("b")).err().unwrap();
+        let held = turns.ask(&tenant("a"), Wish::GoOn).ok();
+        drop(turns.ask(&tenant("a"), Wish::GoOn).err());
+        drop(turns.ask(&tenant("b"), Wish::GoOn).err());
+        let mut waits = turns.ask(&tenant("b"), Wish::GoOn).err().unwrap();
         drop(held);
         drop(waits.try_recv().unwrap());
         assert_eq!(turns.board.lock().free, 1);
@@ -317,18 +277,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_begins_waits_only_behind_its_own_tenant() {
+    async fn who_begins_waits_for_a_turn() {
         let turns = Turns::of(1);
-        assert!(turns.begin(&tenant("a")).await.is_none(), "nobody waits");
-        let held = turns.ask(&tenant("a")).ok();
-        assert!(turns.begin(&tenant("a")).await.is_none(), "nor does anybody now");
-        let waits = turns.ask(&tenant("a")).err();
-        assert!(turns.begin(&tenant("b")).await.is_none());
         let name = tenant("a");
+        let held = turns.begin(&name).await;
+        assert!(held.is_some(), "one is free");
         let mut begins = std::pin::pin!(turns.begin(&name));
         assert!(futures_util::poll!(begins.as_mut()).is_pending());
         drop(held);
         assert!(begins.await.is_some());
-        drop(waits);
     }
 }

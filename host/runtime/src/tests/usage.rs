@@ -12,6 +12,7 @@ use super::support::{Answer, Bench, Fixture, Ports, call, call_with, fault, hand
 /// `orders.in` with a body of 64 bytes.
 const PUBLISH: &str = "(call $publish (i32.const 4096) (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0)
     (i32.const 64) (i32.const 64)) (call $ok)";
+const LOOP: &str = "(loop $again (br $again)) unreachable";
 const TOPIC: &str = r#"(data (i32.const 4096) "orders.in")"#;
 
 #[tokio::test]
@@ -54,7 +55,7 @@ async fn a_loop_ends_when_its_processor_time_is_used_up() {
     let bench = Bench::new();
     let mut handler = handler();
     handler.limits.cpu_time = Some(Duration::from_millis(50));
-    let guest = bench.guest(&Fixture::new("(loop $again (br $again)) unreachable"), &handler);
+    let guest = bench.guest(&Fixture::new(LOOP), &handler);
     let began = Instant::now();
     let report = guest.invoke(call()).await;
     let took = began.elapsed();
@@ -67,16 +68,52 @@ async fn a_loop_ends_when_its_processor_time_is_used_up() {
 }
 
 #[tokio::test]
-async fn two_loops_on_one_thread_share_its_time() {
+async fn loops_share_the_cores_and_none_is_charged_for_another() {
     let bench = Bench::new();
     let mut handler = handler();
     handler.limits.deadline = Duration::from_millis(200);
-    let guest = bench.guest(&Fixture::new("(loop $again (br $again)) unreachable"), &handler);
-    let (one, two) = tokio::join!(guest.invoke(call()), guest.invoke(call()));
-    let cpu = one.usage.cpu + two.usage.cpu;
-    let wall = one.usage.wall.max(two.usage.wall);
-    // Neither is charged for the other's turns. Giving back costs a little beyond.
-    assert!(cpu <= wall + Duration::from_millis(20), "{:?} {:?}", one.usage, two.usage);
+    let guest = bench.guest(&Fixture::new(LOOP), &handler);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let reports = futures_util::future::join_all((0..2 * cores).map(|_| guest.invoke(call()))).await;
+    let cpu: Duration = reports.iter().map(|report| report.usage.cpu).sum();
+    let wall = reports.iter().map(|report| report.usage.wall).max().unwrap();
+    // Giving back costs a little beyond.
+    let cores = u32::try_from(cores).unwrap();
+    assert!(cpu <= (wall + Duration::from_millis(20)) * cores, "{cpu:?} on {cores} cores in {wall:?}");
+}
+
+#[tokio::test]
+async fn who_computes_for_long_does_so_on_another_thread_and_the_next_event_begins_there() {
+    let bench = Bench::new();
+    let mut handler = handler();
+    handler.limits.cpu_time = Some(Duration::from_millis(100));
+    let guest = bench.guest(&Fixture::new(LOOP), &handler);
+    let began = own_time();
+    for is_known in [false, true] {
+        assert_eq!(guest.habit.is_bad(), is_known);
+        let report = guest.invoke(call()).await;
+        fault(&report, FaultKind::Deadline);
+        assert!(report.usage.cpu >= Duration::from_millis(100), "{report:?}");
+    }
+    // This thread's part are two ticks of the first event, and what goes before it begins.
+    let own = own_time().saturating_sub(began);
+    assert!(own < Duration::from_millis(50), "{own:?}");
+}
+
+#[tokio::test]
+async fn who_ends_soon_stays_where_it_began() {
+    let bench = Bench::new();
+    let guest = bench.guest(&Fixture::new("(call $ok)"), &handler());
+    for _ in 0..100 {
+        assert_eq!(guest.invoke(call()).await.outcome, Outcome::Ack);
+    }
+    assert!(!guest.habit.is_bad());
+}
+
+/// The processor time of this thread.
+fn own_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }
 
 #[tokio::test]
