@@ -238,7 +238,14 @@ async fn millions_of_events_leave_nothing_behind_and_the_last_are_as_fast_as_the
     // The last may be kept for its age, and some looks of retention.
     let limit = empty + may_stay;
     let given_back = tokio::time::timeout(Duration::from_secs(120), async {
-        while disk(&store) > limit || kept(&run.log) > 0 {
+        while kept(&run.log) > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Files go at checkpoints, and those come with what is written: a fast machine has had few in the short run.
+        if !is_long {
+            run.log.reclaim().await.expect("there is room");
+        }
+        while disk(&store) > limit {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
