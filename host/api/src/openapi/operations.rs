@@ -328,7 +328,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
         "Hands the host a bundle of files that handlers read",
         json::<FilesView>(200, "It is kept."),
     )
-    .takes_bytes("application/x-tar", "A tar file of plain files and folders.")
+    .takes_bytes("application/octet-stream", "A tar file of plain files and folders. `application/x-tar` is as good.")
     .fails(&[Code::MalformedName, Code::DigestMismatch, Code::BundleRefused]),
     operation(
         ("GET", "/v1/tenants/{tenant}/files/{digest}"),
