@@ -27,9 +27,10 @@ async fn an_idle_host_ends_at_once_and_well() {
     assert!(said.contains("all deliveries ended"), "{said}");
 }
 
+/// Where nobody else has it.
 #[tokio::test]
-async fn what_runs_waits_and_sleeps_is_finished_first() {
-    let host = Host::start().await;
+async fn what_runs_waits_and_sleeps_is_finished_first_where_it_is_not_kept() {
+    let host = Host::start_with("broker.use = 'memory'").await;
     host.deploy(&sample("rust/hostile"), |manifest| {
         manifest.subscriptions[0].concurrency = std::num::NonZeroU32::new(1);
     })
@@ -42,6 +43,29 @@ async fn what_runs_waits_and_sleeps_is_finished_first() {
     let (status, said) = host.ended().await;
     assert!(status.success(), "{said}");
     assert!(said.contains("all deliveries ended"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_not_waited_for_and_goes_on_at_the_next_start() {
+    // Far more than anybody waits for a host to end: an hour by its patience, and 100 s of work.
+    let host = Host::start_with("shutdown_deadline = '1h'").await;
+    host.deploy(&sample("rust/hostile"), |manifest| {
+        manifest.subscriptions[0].concurrency = std::num::NonZeroU32::new(1);
+        manifest.limits.deadline = Some("5s".parse().expect("a duration"));
+    })
+    .await;
+    for _ in 0..50 {
+        host.client.publish(&publication("hostile.do", "sleep:2000")).await.expect("published");
+    }
+    let began = host.until(|hostile| hostile.running == 1).await;
+    assert_eq!((began.acked, began.waiting), (0, 49));
+    let (said, data) = host.stop().await;
+    assert!(said.contains("they are kept and go on at the next start"), "{said}");
+
+    let host = Host::start_in(data, "").await;
+    let again = host.until(|hostile| hostile.running == 1).await;
+    // What ran was finished, and nothing else was begun.
+    assert_eq!((again.acked, again.waiting), (0, 48));
 }
 
 #[tokio::test]

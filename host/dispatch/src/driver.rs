@@ -216,10 +216,15 @@ impl Dispatcher {
     /// Waits until everything is done, or `patience` is over, or the returned future's `hurry` resolves; then ends
     /// what still runs. Says how many deliveries were left unsettled.
     ///
-    /// With a durable broker only what runs is waited for, since what waits is kept; otherwise also what waits and
-    /// sleeps, since nobody else has it, unless it is paused. Nothing may be delivered after this. Not safe to cancel.
+    /// With a durable broker only what runs is waited for, and nothing else starts, since what waits is kept; otherwise
+    /// also what waits and sleeps, since nobody else has it, unless it is paused. Nothing may be delivered after this.
+    /// Not safe to cancel.
     pub async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
         let durable = self.shared.parts.admission.broker().guarantees().durable;
+        if durable {
+            let todo = self.shared.step(Input::Halt);
+            self.shared.act(todo);
+        }
         tokio::select! {
             () = self.shared.done(durable) => {}
             () = tokio::time::sleep(patience) => {}

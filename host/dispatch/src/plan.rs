@@ -142,6 +142,8 @@ pub enum Input {
         /// Which.
         lane: Lane,
     },
+    /// Nothing is to start any more. What runs goes on.
+    Halt,
     /// Time has passed.
     Tick,
 }
@@ -274,6 +276,7 @@ struct Ending {
 #[derive(Debug)]
 pub struct Plan {
     settings: Settings,
+    is_halted: bool,
     running: usize,
     lanes: NumberMap<Lane, LaneState>,
     work: NumberMap<Ticket, Work>,
@@ -291,6 +294,7 @@ impl Plan {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
+            is_halted: false,
             running: 0,
             lanes: NumberMap::default(),
             work: NumberMap::default(),
@@ -427,6 +431,7 @@ impl Plan {
             Input::Settled { ticket, comes_again } => self.settled(now, ticket, comes_again),
             Input::Pause { lane, by } => self.gate(now, lane, |gate| gate.pause(by)),
             Input::Resume { lane } => self.gate(now, lane, Gate::resume),
+            Input::Halt => self.is_halted = true,
             Input::Tick => {}
         }
         self.wake(now);
@@ -623,6 +628,9 @@ impl Plan {
 
     /// Starts what may start, in the order of the shares, while there is capacity.
     fn start(&mut self, now: Moment, outputs: &mut Vec<Output>) {
+        if self.is_halted {
+            return;
+        }
         while let Some((owner, lane)) = self.shares.next(self.settings.capacity.saturating_sub(self.running)) {
             match self.start_one(now, lane, outputs) {
                 Some(charge) => self.shares.started(now, owner, charge),

@@ -197,6 +197,17 @@ fn a_closed_lane_forgets_what_waits_and_lets_finish_what_runs() {
 }
 
 #[test]
+fn a_halted_plan_starts_nothing_and_lets_finish_what_runs() {
+    let mut plan = plan(8, &[(1, 1)]);
+    arrive(&mut plan, 1, 1);
+    arrive(&mut plan, 1, 2);
+    assert_eq!(step(&mut plan, at(0), Input::Halt), []);
+    assert_eq!(finish(&mut plan, at(0), 1, Verdict::Ack), [settle(1, Decision::Ack)]);
+    assert_eq!(arrive(&mut plan, 1, 3), []);
+    assert_eq!((plan.running(), plan.len()), (0, 2));
+}
+
+#[test]
 fn new_rules_take_effect_at_once() {
     let mut plan = plan(10, &[(1, 1)]);
     for ticket in 1..=3 {
