@@ -278,7 +278,7 @@ impl Committer {
         if self.shared.poisoned().is_none() && self.sync().is_ok() {
             let closing = frame::encode(self.sequence + 1, self.synced, &frame::Writes::new());
             if self.wal.append(&closing).is_ok() {
-                let _ = self.wal.file().sync();
+                let _ = self.wal.file().sync().and_then(|()| self.wal.trim());
             }
         }
         drop(self.to_syncer);

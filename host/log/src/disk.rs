@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ pub mod faulty;
 
 /// A file system.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a file that must not exist, to append to.
+    /// Makes a file that must not exist, to write to.
     ///
     /// # Errors
     /// The system's.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens a file to append to.
+    /// Opens a file to write to.
     ///
     /// # Errors
     /// The system's.
@@ -61,15 +62,22 @@ pub trait Disk: Send + Sync + 'static {
     fn free(&self, folder: &Path) -> io::Result<u64>;
 }
 
-/// A file that is appended to.
+/// A file that is written from its begin to its end.
 pub trait DiskFile: Send + Sync {
-    /// Appends. After an error any part of it may be there.
+    /// Writes from this offset on. After an error any part of it may be there.
     ///
     /// # Errors
     /// The system's.
-    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was appended outlive a failure of power.
+    /// Makes the file this long by zeros at its end. Once they are synced, a sync of what is written over them has nothing
+    /// to tell the file system and waits for the disk alone.
+    ///
+    /// # Errors
+    /// The system's. Some of the zeros may be there.
+    fn reserve(&self, length: u64) -> io::Result<()>;
+
+    /// Makes what was written outlive a failure of power.
     ///
     /// # Errors
     /// The system's.
@@ -88,11 +96,11 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().append(true).create_new(true).open(path)?))
+        Ok(Arc::new(OpenOptions::new().write(true).create_new(true).open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OpenOptions::new().append(true).open(path)?))
+        Ok(Arc::new(OpenOptions::new().write(true).open(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -129,8 +137,16 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for File {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self).write_all(bytes)
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        let was = self.metadata()?.len();
+        // Written rather than promised: what `fallocate` gives counts as unwritten until a thread of the system has noted,
+        // after each write, that it no longer is.
+        let zeros = vec![0; usize::try_from(length.saturating_sub(was)).unwrap_or(0)];
+        self.write_all_at(&zeros, was)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -9,6 +9,11 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, is_full};
 
+/// The segment is made longer by so much at a time, ahead of what is written: where a file grows with each write, each sync
+/// waits for the file system's own books as well. Little enough for one sync to take along and for a small store, and so
+/// much that the other several hundred need not.
+const AHEAD: u64 = 1 << 20;
+
 pub(crate) mod frame;
 pub(crate) mod recovery;
 
@@ -26,7 +31,10 @@ pub(crate) struct Wal {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     file: Arc<dyn DiskFile>,
+    /// Up to its last frame.
     length: u64,
+    /// Up to where it has zeros to write over; `None` if there was no space for them.
+    reserved: Option<u64>,
     /// Files before the current one, with the sequence of their last group.
     sealed: Vec<(PathBuf, u64)>,
     sealed_bytes: u64,
@@ -54,13 +62,15 @@ impl Wal {
         let (file, length) = Self::new_segment(disk.as_ref(), &folder, &path, first)?;
         let sealed_bytes = sealed.iter().map(|(_, _, bytes)| bytes).sum();
         let sealed = sealed.into_iter().map(|(path, last, _)| (path, last)).collect();
-        Ok(Self { disk, folder, file, length, sealed, sealed_bytes, path })
+        let mut wal = Self { disk, folder, file, length, reserved: Some(length), sealed, sealed_bytes, path };
+        wal.reserve(length);
+        Ok(wal)
     }
 
     fn new_segment(disk: &dyn Disk, folder: &Path, path: &Path, first: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
         let file = disk.create(path)?;
         let header = frame::header(first);
-        let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_folder(folder));
+        let written = file.write_at(0, &header).and_then(|()| file.sync()).and_then(|()| disk.sync_folder(folder));
         if let Err(error) = written {
             // Nothing depends on it yet, and a half header would be damage later.
             let _ = disk.remove(path);
@@ -71,17 +81,34 @@ impl Wal {
 
     /// Appends a frame.
     pub(crate) fn append(&mut self, frame: &[u8]) -> Result<(), AppendError> {
-        match self.file.append(frame) {
+        let end = self.length + frame.len() as u64;
+        self.reserve(end);
+        match self.file.write_at(self.length, frame) {
             Ok(()) => {
-                self.length += frame.len() as u64;
+                self.length = end;
                 Ok(())
             }
-            Err(error) if is_full(&error) => match self.file.cut(self.length) {
+            Err(error) if is_full(&error) => match self.trim() {
                 Ok(()) => Err(AppendError::Full),
                 Err(error) => Err(AppendError::Failed(error)),
             },
             Err(error) => Err(AppendError::Failed(error)),
         }
+    }
+
+    /// Sees to it that there is space up to this length. If there is not, the file grows with what is written.
+    fn reserve(&mut self, length: u64) {
+        if self.reserved.is_some_and(|reserved| reserved < length) {
+            let ahead = length.next_multiple_of(AHEAD);
+            self.reserved = self.file.reserve(ahead).is_ok().then_some(ahead);
+        }
+    }
+
+    /// Cuts off everything after the last frame.
+    pub(crate) fn trim(&mut self) -> io::Result<()> {
+        self.file.cut(self.length)?;
+        self.reserved = self.reserved.map(|_| self.length);
+        Ok(())
     }
 
     /// The file to sync.
@@ -106,10 +133,13 @@ impl Wal {
             return Ok(());
         }
         let (file, length) = Self::new_segment(self.disk.as_ref(), &self.folder, &path, last + 1)?;
+        // Zeros that stay at its end are read as its end all the same.
+        let _ = self.trim();
         self.sealed.push((std::mem::replace(&mut self.path, path), last));
         self.sealed_bytes += self.length;
         self.file = file;
         self.length = length;
+        self.reserved = Some(length);
         Ok(())
     }
 

@@ -118,7 +118,7 @@ impl Host {
 
     /// Ends as if the machine had stopped: from now on nothing reaches the disk, and a part of what was on its way does.
     async fn crash(self, world: &World) {
-        world.disk.set(Fault::Append);
+        world.disk.set(Fault::Write);
         self.stop().await;
         world.disk.set(Fault::None);
     }

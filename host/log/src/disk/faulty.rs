@@ -1,4 +1,4 @@
-//! A disk that fails on command: the next append tears, fails or finds no space, the next sync fails.
+//! A disk that fails on command: the next write tears, fails or finds no space, the next sync fails.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ pub enum Fault {
     /// Nothing.
     #[default]
     None,
-    /// Appends write half and fail.
-    Append,
-    /// Appends write half and find no space.
+    /// Writes write half and fail.
+    Write,
+    /// Writes write half and find no space.
     Full,
     /// Syncs fail.
     Sync,
@@ -82,18 +82,25 @@ impl Disk for FaultyDisk {
 }
 
 impl DiskFile for FaultyFile {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
         match *self.fault.lock() {
-            Fault::Append => {
-                self.file.append(half)?;
+            Fault::Write => {
+                self.file.write_at(offset, half)?;
                 Err(io::Error::other("injected write error"))
             }
             Fault::Full => {
-                self.file.append(half)?;
+                self.file.write_at(offset, half)?;
                 Err(io::ErrorKind::StorageFull.into())
             }
-            _ => self.file.append(bytes),
+            _ => self.file.write_at(offset, bytes),
+        }
+    }
+
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        match *self.fault.lock() {
+            Fault::Full => Err(io::ErrorKind::StorageFull.into()),
+            _ => self.file.reserve(length),
         }
     }
 

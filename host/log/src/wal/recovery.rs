@@ -48,7 +48,7 @@ pub(crate) fn replay(
             // The machine died between the making of the file and the sync of its header.
             Err(_) if is_last && (bytes.len() < HEADER || head.iter().all(|byte| *byte == 0)) => {
                 disk.remove(path).map_err(failed(path))?;
-                found.torn += bytes.len() as u64;
+                found.torn += used(&bytes) as u64;
                 break;
             }
             Err(error) => return Err(error.at(format!("`{}` at byte 0", path.display())).into()),
@@ -62,7 +62,7 @@ pub(crate) fn replay(
         if length < bytes.len() {
             let file = disk.open(path).map_err(failed(path))?;
             file.cut(length as u64).and_then(|()| file.sync()).map_err(failed(path))?;
-            found.torn += (bytes.len() - length) as u64;
+            found.torn += bytes.get(length..).map_or(0, used) as u64;
         }
         found.last = last.max(checkpoint);
         expected = last + 1;
@@ -85,6 +85,10 @@ fn read_segment(
     while let Some(rest) = bytes.get(at..)
         && !rest.is_empty()
     {
+        // Space that was made ahead of what is written.
+        if used(rest) == 0 {
+            break;
+        }
         let place = || format!("`{}` at byte {at}", path.display());
         match frame::read(rest) {
             Ok(found) if found.sequence == next => {
@@ -106,12 +110,17 @@ fn read_segment(
     Ok((next - 1, at))
 }
 
+/// How many of these bytes are before the zeros at their end.
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// Whether a good frame follows that was written when this group was synced.
 fn was_synced(rest: &[u8], sequence: u64) -> bool {
     // A good frame can begin at any byte, since the length of the bad one may be what is bad. Nearly all places fall
     // to the look at the number, before any checksum is computed.
     const PLAUSIBLE: u64 = 1 << 24;
-    (1..rest.len()).filter_map(|at| rest.get(at..)).any(|candidate| {
+    (1..used(rest)).filter_map(|at| rest.get(at..)).any(|candidate| {
         let number = candidate.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
         number.is_some_and(|number| number > sequence && number - sequence < PLAUSIBLE)
             && frame::read(candidate).is_ok_and(|found| found.synced >= sequence)

@@ -13,7 +13,7 @@ async fn act(delivery: Delivery) -> Result<(), SettleError> {
 
 #[tokio::test]
 async fn effects_and_their_ack_are_all_there_or_not_at_all_whatever_the_disk_does() {
-    for fault in [Fault::None, Fault::Append, Fault::Full, Fault::Sync] {
+    for fault in [Fault::None, Fault::Write, Fault::Full, Fault::Sync] {
         let world = World::new();
         let host = world.start().await;
         let sink = host.subscribe(subscription("a", "a")).await;

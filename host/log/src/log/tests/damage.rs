@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::OpenError;
 use crate::log::Log;
 use crate::record::Offset;
+use crate::wal::frame;
 
 use super::{SMALL, bodies, open, publish, wait, with};
 
@@ -50,7 +51,7 @@ fn a_flipped_byte_anywhere_in_the_log_is_found_with_its_place() {
     let length = fs::metadata(&segment).unwrap().len() as usize;
     // All but the closing frame, of which nobody was told anything. A store that is refused is left as it is, so one
     // copy serves for all.
-    for at in 0..length - crate::wal::frame::FRAME {
+    for at in 0..length - frame::FRAME {
         flip(&segment, at);
         match Log::open(folder.path(), SMALL) {
             Err(OpenError::Damaged(damage)) => {
@@ -61,6 +62,45 @@ fn a_flipped_byte_anywhere_in_the_log_is_found_with_its_place() {
         flip(&segment, at);
     }
     assert_eq!(bodies(&open(folder.path()), "a"), [b"one", b"two"]);
+}
+
+#[test]
+fn room_that_was_made_ahead_is_no_torn_end_and_hides_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for body in [b"one", b"two"] {
+        with(&log, |batch| _ = batch.publish(publish("a", body))).unwrap();
+    }
+    // As it is when the host dies now.
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder.path(), crashed.path());
+    let segment = segment(crashed.path());
+    let bytes = fs::read(&segment).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    assert!(bytes.len() > 1024 * used, "there is room: {used} of {}", bytes.len());
+    let first = frame::HEADER + frame::FRAME + frame::read(&bytes[frame::HEADER..]).unwrap().payload.len();
+
+    // The second group says that the first was synced.
+    for at in (0..first).step_by(7) {
+        flip(&segment, at);
+        assert!(matches!(Log::open(crashed.path(), SMALL), Err(OpenError::Damaged(_))), "byte {at}");
+        flip(&segment, at);
+    }
+    let mut torn = bytes.clone();
+    torn[used..used + 9].copy_from_slice(b"\0\0\0\x40\0\0\0\0\x07");
+    fs::write(&segment, torn).unwrap();
+    let opened = open(crashed.path());
+    assert_eq!((opened.recovered().groups, opened.recovered().torn), (2, 9));
+    drop(opened);
+
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder.path(), crashed.path());
+    let opened = open(crashed.path());
+    assert_eq!((opened.recovered().groups, opened.recovered().torn), (2, 0));
+    assert_eq!(bodies(&opened, "a"), [b"one", b"two"]);
+    with(&opened, |batch| _ = batch.publish(publish("a", b"new"))).unwrap();
+    drop(opened);
+    assert_eq!(bodies(&open(crashed.path()), "a"), [b"one", b"two", b"new"]);
 }
 
 #[test]

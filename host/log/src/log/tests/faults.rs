@@ -43,7 +43,7 @@ fn poisons(fault: Fault) {
 
 #[test]
 fn a_failed_write_poisons() {
-    poisons(Fault::Append);
+    poisons(Fault::Write);
 }
 
 #[test]
