@@ -82,13 +82,11 @@ fn read_segment(
 ) -> Result<(u64, usize), Damage> {
     let mut at = HEADER;
     let mut next = first;
-    while let Some(rest) = bytes.get(at..)
-        && !rest.is_empty()
+    // What follows is room that was made ahead of what is written.
+    let end = used(bytes);
+    while at < end
+        && let Some(rest) = bytes.get(at..)
     {
-        // Space that was made ahead of what is written.
-        if used(rest) == 0 {
-            break;
-        }
         let place = || format!("`{}` at byte {at}", path.display());
         match frame::read(rest) {
             Ok(found) if found.sequence == next => {
