@@ -10,7 +10,7 @@ pub(crate) mod load;
 pub(crate) mod telemetry;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -157,6 +157,20 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// Whether what goes there is encrypted.
+    fn is_secure(&self) -> bool {
+        self.address.starts_with("https://")
+    }
+
+    /// Whether a token goes there that others can read on its way.
+    fn shows_token_to_all(&self) -> bool {
+        let host = self.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/');
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+        let is_own = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let shows = self.kind == RegistryKind::Http && !self.token_file.as_os_str().is_empty();
+        shows && !self.is_secure() && !is_own
+    }
+
     /// Whether another may be the same, as far as the config tells. One in the host's memory is nobody else's.
     fn may_be(&self, other: &Self) -> bool {
         let place = |one: &Self| {

@@ -238,12 +238,16 @@ impl Tokens {
         Ok(tokens.len())
     }
 
-    /// Sees to it that the operator can come in: writes a token to a file if none holds.
+    /// Sees to it that the operator can come in: writes a token to a file if there is none that holds and is shown as a
+    /// secret. One that a certificate stands for ends with the certificate, and with the config that asks for it.
     ///
     /// A host that keeps nothing takes the token that its file has: whoever has copied it goes on with it.
     pub(crate) async fn ensure_operator(&self, now: Timestamp) -> Result<(), Refusal> {
         let _changing = self.changing.lock().await;
-        if self.list(None).iter().any(|token| !token.has_expired(now)) {
+        let lets_in = |token: &Arc<Token>| {
+            token.certificate().is_none() && token.scopes.contains(&Scope::Operator) && !token.has_expired(now)
+        };
+        if self.list(None).iter().any(lets_in) {
             return Ok(());
         }
         let kept = match self.documents.is_durable() {

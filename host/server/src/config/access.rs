@@ -248,7 +248,8 @@ pub(super) fn check(config: &Config, wrong: &mut impl FnMut(bool, &str)) {
     check_go_micro(config, wrong);
 }
 
-/// Listeners that others can reach, where anybody could come in or a token be read on its way.
+/// Listeners that others can reach, where anybody could come in or a token be read on its way; and registries that a
+/// token goes to so that others can read it.
 pub(super) fn exposed(config: &Config) -> Vec<Mistake> {
     let (ingress, admin) = (&config.ingress, &config.admin);
     let mut listeners = vec![
@@ -288,6 +289,18 @@ pub(super) fn exposed(config: &Config) -> Vec<Mistake> {
         let text = format!("`{key}` is {address}, which others can reach, and {why}");
         mistakes.push(Mistake { code: Code::RemoteRefused, text });
     }
+    let further = ingress.listeners.iter().enumerate();
+    let further = further
+        .filter_map(|(at, listener)| Some((format!("ingress.listeners[{at}].registry"), listener.registry.as_ref()?)));
+    for (table, registry) in std::iter::once(("registry".to_owned(), &config.registry)).chain(further) {
+        if registry.shows_token_to_all() {
+            let text = format!(
+                "the token of `{table}.token_file` would cross the network in the clear; begin `{table}.address` with \
+                 `https://`, or say `--allow-remote`"
+            );
+            mistakes.push(Mistake { code: Code::RemoteRefused, text });
+        }
+    }
     mistakes
 }
 
@@ -319,6 +332,13 @@ mod tests {
         check(&format!("{token}{remote}secure = true\nanonymous = true"), &["lets anybody publish"]);
         check("[access]\nrequire = 'token'\n[admin]\nlisten = '0.0.0.0:1'\nsecure = true", &[]);
         check("[[ingress.listeners]]\nlisten = '0.0.0.0:1'\ntenant = 'acme'", &["`ingress.listeners[0].listen` is"]);
+        let at = |address| format!("[registry]\nuse = 'http'\ntoken_file = 't'\naddress = '{address}'");
+        for address in ["192.0.2.5:4301", "http://192.0.2.5:4301/", "http://registry:4301", "[2001:db8::1]:4301"] {
+            check(&at(address), &["the token of `registry.token_file` would cross the network in the clear"]);
+        }
+        for address in ["127.0.0.1:4301", "http://localhost:4301", "http://[::1]:4301", "https://192.0.2.5:4301"] {
+            check(&at(address), &[]);
+        }
     }
 
     #[test]
@@ -355,6 +375,8 @@ mod tests {
         mistake(&served, "`ingress.listeners[0].registry` must say where");
         let with = |registry: &str| format!("{served}registry = {registry}\n");
         mistake(&with("{ use = 'memory' }"), "`ingress.listeners[0].registry.use` must be `mdns` or `http`");
+        let plain = "{ use = 'http', address = '127.0.0.1:4311', ca = 'ca.pem' }";
+        mistake(&with(plain), "`ingress.listeners[0].registry.ca` has no effect unless");
         mistake(&with("{ use = 'http' }"), "`ingress.listeners[0].registry.use` is `http`, so");
         let far = "{ use = 'http', address = 'http://192.0.2.1:4301' }";
         let same = format!("[registry]\nuse = 'http'\naddress = '192.0.2.1:4301/'\n{}", with(far));

@@ -305,6 +305,11 @@ pub(super) fn check_registry(
     for (key, is_empty) in of_http {
         wrong(!http && !is_empty, &format!("`{{}}.{key}` is for `{{}}.use = \"http\"` alone"));
     }
+    let plain = http && !registry.is_secure();
+    for (key, is_empty) in of_http.into_iter().skip(2) {
+        let text = "has no effect unless `{}.address` begins with `https://`";
+        wrong(plain && !is_empty, &format!("`{{}}.{key}` {text}"));
+    }
     let host = registry.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/');
     let is_own = host.parse() == Ok(config.admin.listen) || host == format!("localhost:{}", config.admin.listen.port());
     wrong(http && is_own, "`{}.address` is this host's own; use `{}.use = \"memory\"` to be the registry");

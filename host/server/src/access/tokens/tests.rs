@@ -100,8 +100,10 @@ async fn the_operators_first_token_is_in_a_file_that_nobody_else_reads() {
     assert_eq!(fs::read_to_string(&file).unwrap(), text, "one holds, so none is made");
     tokens.revoke(None, &token.id).await.unwrap();
     assert!(!file.exists(), "a revoked token lies nowhere");
+    let certificate = Some(Fingerprint::of(b"certificate").to_string());
+    tokens.create(None, &TokenRequest { certificate, ..request(&["operator"]) }, NOW).await.unwrap();
     tokens.ensure_operator(NOW).await.unwrap();
-    assert_ne!(fs::read_to_string(&file).unwrap(), text);
+    assert_ne!(fs::read_to_string(&file).unwrap(), text, "a certificate may end unseen");
 }
 
 #[tokio::test]
