@@ -198,7 +198,7 @@ async fn a_revoked_token_ends_its_streams_and_lets_nobody_in() {
         while let Some(Ok(_)) = logs.next().await {}
     };
     tokio::time::timeout(PATIENCE, ended).await.expect("the streams end");
-    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
     let answer = ask(&host, Face::Admin, ("GET", "/v1/tenants/default/handlers"), Some(&created.secret)).await;
     assert_eq!(answer.status, 401);
 }
@@ -207,7 +207,7 @@ async fn a_revoked_token_ends_its_streams_and_lets_nobody_in() {
 async fn a_token_ends_when_its_time_is_over_and_its_streams_with_it() {
     let host = Host::start_with(TOKEN).await;
     let operator = host.client_with("default", &host.operator_token());
-    let expires_in = Some("1500ms".parse().expect("a span"));
+    let expires_in = Some("5s".parse().expect("a span"));
     let request = TokenRequest { expires_in, ..asked(&["subscribe:>"]) };
     let created = operator.create_token(Owner::Tenant, &request).await.expect("made");
     let mut events = host.client_with("default", &created.secret).tail(">").await.expect("followed");

@@ -110,13 +110,13 @@ async fn a_request_that_nobody_answers_ends_with_its_timeout_or_the_deadline() {
 
     let hasty = |manifest: &mut Manifest| {
         manifest.version = "0.2.0".to_owned();
-        manifest.limits.deadline = Some(Span(Duration::from_millis(100)));
+        manifest.limits.deadline = Some(Span(Duration::from_millis(500)));
     };
     host.deploy(&sample("rust/wasmcloud-tasks"), hasty).await;
     let letter = given_up(&host, &publication("tasks.new", "dig")).await;
     assert_eq!(
         last(&letter),
-        (2, "deadline", "the handler did not return within 100ms; it was waiting in a call to the host")
+        (2, "deadline", "the handler did not return within 500ms; it was waiting in a call to the host")
     );
 }
 
@@ -176,10 +176,10 @@ async fn an_asynchronous_handler_for_wasmcloud_rejects_and_retries() {
 
     let hasty = |manifest: &mut Manifest| {
         manifest.version = "0.2.0".to_owned();
-        manifest.limits.deadline = Some(Span(Duration::from_millis(100)));
+        manifest.limits.deadline = Some(Span(Duration::from_millis(500)));
     };
     host.deploy(&sample("rust/wasmcloud-async"), hasty).await;
-    check("dig", (2, "deadline", "the handler did not return within 100ms; it was waiting in a call to the host"))
+    check("dig", (2, "deadline", "the handler did not return within 500ms; it was waiting in a call to the host"))
         .await;
 
     let nothing = |manifest: &mut Manifest| {

@@ -114,7 +114,7 @@ async fn what_a_full_host_refuses_is_handled_once_when_it_is_published_again() {
     let mut publishers = JoinSet::new();
     for _ in 0..PUBLISHERS {
         let (client, refused) = (client(&host), Arc::clone(&refused));
-        let slow = publication("hostile.do", "sleep:20");
+        let slow = publication("hostile.do", "sleep:200");
         publishers.spawn(async move { publish_one(&client, &slow, &refused).await });
     }
     let mut ids = HashSet::new();

@@ -108,9 +108,19 @@ fn comparable(answer: &[u8]) -> String {
 
 /// The id of the node that stands for the topic.
 async fn node_id(host: &Host) -> String {
-    let services = host.client.service("micro.http.broker").await.unwrap();
-    let nodes = services.items.into_iter().flat_map(|service| service.nodes);
-    nodes.map(|node| node.id).find(|id| id.starts_with(TOPIC)).expect("a node of the topic")
+    let looking = async {
+        loop {
+            // A deployment does not wait until it is registered.
+            if let Ok(services) = host.client.service("micro.http.broker").await {
+                let mut nodes = services.items.into_iter().flat_map(|service| service.nodes);
+                if let Some(node) = nodes.find(|node| node.id.starts_with(TOPIC)) {
+                    return node.id;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("a node of the topic")
 }
 
 async fn host_with_hello(config: &str) -> (Host, String) {

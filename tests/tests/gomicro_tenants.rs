@@ -135,6 +135,7 @@ async fn a_tenant_exchanges_events_with_the_peers_in_its_own_registry() {
     partner.client.publish(&publication(TOPIC, "from the partner")).await.expect("published");
     eventually("acme hears its partner", async || acked(acme).await == 1).await;
     eventually("both are of `default`", async || acked(&host.client).await == 2).await;
+    eventually("the partner hears itself", async || acked(&partner.client).await == 1).await;
     assert_eq!(acked(&partner.client).await, 1, "nothing of `default` goes there");
 
     // What acme publishes goes to its partner: by its listener, which no client here knows but by the registry.

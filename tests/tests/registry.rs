@@ -50,14 +50,14 @@ async fn a_heartbeat_keeps_nodes_with_another_host_and_takes_them_out_at_the_end
     let host = Host::start().await;
     let registry = registry(&host);
     let mut watch = registry.watch(Some("svc.kept")).await.expect("watches");
-    let settings = heartbeat::Settings { interval: Duration::from_millis(400), ttl: Duration::from_secs(1) };
+    let settings = heartbeat::Settings { interval: Duration::from_millis(400), ttl: Duration::from_secs(3) };
     let clock = Arc::new(Clocks(tokio::time::Instant::now()));
     let heartbeat = Heartbeat::start(Arc::clone(&registry), settings, clock, Arc::new(|| Ok(())));
     heartbeat.set(vec![service("svc.kept", "1", "a"), service("svc.kept", "", "b")]);
     has(&*registry, "svc.kept", &[("", "b"), ("1", "a")]).await;
     // What is not kept goes after the same TTL, and tells when that was.
     let brief = service("svc.kept", "2", "brief");
-    registry.register(brief.clone(), settings.ttl * 3).await.expect("registers");
+    registry.register(brief.clone(), settings.ttl * 2).await.expect("registers");
     loop {
         let change = tokio::time::timeout(PATIENCE, watch.next()).await.expect("in time").expect("goes on");
         if change.kind == ChangeKind::Delete {

@@ -168,7 +168,7 @@ pub async fn takes_out_what_is_deregistered(stage: &Stage) {
 /// Each node goes when its own TTL is over.
 pub async fn forgets_each_node_when_its_ttl_is_over(stage: &Stage) {
     register(&*stage.here, &service("svc.ttl", "1", "long"), LONG).await;
-    register(&*stage.here, &service("svc.ttl", "1", "short"), Duration::from_secs(1)).await;
+    register(&*stage.here, &service("svc.ttl", "1", "short"), Duration::from_secs(3)).await;
     has(&*stage.there, "svc.ttl", &[("1", "long"), ("1", "short")]).await;
     has(&*stage.there, "svc.ttl", &[("1", "long")]).await;
     has(&*stage.here, "svc.ttl", &[("1", "long")]).await;

@@ -15,6 +15,7 @@
 //! | `ack` | acknowledges early |
 //! | `first LINE` | does the line in the first attempt only |
 //! | `sleep n` | blocks for n ms |
+//! | `retry n` | asks for another attempt after n ms |
 //! | `retry`, `reject`, `trap` | ends so |
 //!
 //! An error of a line is logged and does not end the event, so that what follows can be seen as well.
@@ -39,6 +40,9 @@ fn handle(event: Event) -> hostel::Result {
         match words[..] {
             ["ack"] => event.ack()?,
             ["sleep", time] => std::thread::sleep(Duration::from_millis(number(time)?)),
+            ["retry", time] => {
+                return Err(hostel::retry("retried on demand").after(Duration::from_millis(number(time)?)));
+            }
             ["retry"] => return Err(hostel::retry("retried on demand")),
             ["reject"] => return Err(hostel::reject("rejected on demand")),
             ["trap"] => std::process::abort(),

@@ -212,7 +212,7 @@ async fn a_flood_of_lines_ends_at_the_deadline_and_is_cut() {
     assert_eq!(report.log.lines.len(), 100);
     assert!(report.log.cut > 1000, "{}", report.log.cut);
     assert!(turns > 20, "{turns}");
-    assert!(took < deadline + Duration::from_millis(100), "{took:?}");
+    assert!(took < deadline + Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]

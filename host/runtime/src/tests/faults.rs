@@ -12,7 +12,7 @@ use super::support::{
 
 const LOOP: &str = "(loop $again (br $again)) unreachable";
 /// How late a guest may be stopped.
-const LATE: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_trap_comes_with_the_guests_stack() {
@@ -62,13 +62,13 @@ async fn a_loop_ends_at_its_deadline_while_others_are_served() {
 #[tokio::test]
 async fn a_timer_fires_beside_a_loop() {
     let bench = Bench::new();
-    let looping = bench.guest(&Fixture::new(LOOP), &handler_within(Duration::from_millis(500)));
+    let looping = bench.guest(&Fixture::new(LOOP), &handler_within(Duration::from_secs(2)));
     let task = tokio::spawn(async move { looping.invoke(call()).await });
     // Not a wait for something else: this timer is what is tested.
     let began = Instant::now();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let took = began.elapsed();
-    assert!(took < Duration::from_millis(150), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(!task.is_finished());
     fault(&task.await.unwrap(), FaultKind::Deadline);
 }
@@ -77,15 +77,15 @@ async fn a_timer_fires_beside_a_loop() {
 async fn a_guest_that_waits_in_a_host_call_is_dropped_at_its_deadline() {
     let bench = Bench::new();
     let mut handler = publishing_handler("orders.>");
-    handler.limits.deadline = Duration::from_millis(100);
+    handler.limits.deadline = Duration::from_millis(300);
     let guest = bench.guest(&publish_fixture(), &handler);
     let began = Instant::now();
     let report = guest.invoke(call_with(&Ports::new(Answer::Never))).await;
     let took = began.elapsed();
     let fault = fault(&report, FaultKind::Deadline);
-    assert_eq!(fault.message, "the handler did not return within 100ms; it was waiting in a call to the host");
+    assert_eq!(fault.message, "the handler did not return within 300ms; it was waiting in a call to the host");
     assert_eq!(fault.stack, None);
-    assert!(took >= Duration::from_millis(100) && took < Duration::from_millis(100) + LATE, "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(300) + LATE, "{took:?}");
 }
 
 fn publish_fixture() -> Fixture {
@@ -102,15 +102,15 @@ async fn an_extended_deadline_holds_and_is_bounded() {
     let bench = Bench::new();
     let guest = bench.guest(
         &Fixture::new(
-            "(call $extend (local.get $event) (i64.const 200) (i32.const 64)) (loop $again (br $again)) unreachable",
+            "(call $extend (local.get $event) (i64.const 1500) (i32.const 64)) (loop $again (br $again)) unreachable",
         ),
-        &handler_within(Duration::from_millis(50)),
+        &handler_within(Duration::from_millis(500)),
     );
     let began = Instant::now();
     let report = guest.invoke(call()).await;
     let took = began.elapsed();
     fault(&report, FaultKind::Deadline);
-    assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(200) + LATE, "{took:?}");
+    assert!(took >= Duration::from_millis(1500) && took < Duration::from_millis(1500) + LATE, "{took:?}");
 
     // Too long: an error with what is left, at most ten deadlines, which the handler rejects with.
     let guest = bench.guest(

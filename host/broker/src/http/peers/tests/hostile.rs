@@ -64,7 +64,7 @@ impl Rude {
 }
 
 fn impatient() -> client::Settings {
-    client::Settings { answer_limit: Duration::from_millis(100), ..client::Settings::default() }
+    client::Settings { answer_limit: Duration::from_secs(1), ..client::Settings::default() }
 }
 
 /// A node that gives no answer costs an event its attempts; a node beside it is served meanwhile.
@@ -99,12 +99,12 @@ async fn garbage_is_no_answer() {
 
 #[tokio::test]
 async fn one_that_never_answers_runs_into_the_limit() {
-    check(b"", Then::Hang, "no answer within 100ms").await;
+    check(b"", Then::Hang, "no answer within 1s").await;
 }
 
 #[tokio::test]
 async fn endless_headers_are_bounded() {
-    check(b"HTTP/1.1 200 OK\r\nX: y\r\nX: y\r\n", Then::Hang, "no answer within 100ms").await;
+    check(b"HTTP/1.1 200 OK\r\nX: y\r\nX: y\r\n", Then::Hang, "no answer within 1s").await;
     check(&HEADERS, Then::Repeat, "large").await;
 }
 

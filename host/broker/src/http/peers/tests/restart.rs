@@ -104,7 +104,7 @@ async fn a_node_that_is_not_seen_after_a_restart_is_gone_after_a_while() {
     host.publish("before").await;
     host.stop().await;
 
-    let host = Host::start(folder.path(), Settings { gone_after: Duration::from_millis(300), ..quick() }).await;
+    let host = Host::start(folder.path(), Settings { gone_after: Duration::from_secs(3), ..quick() }).await;
     let id = SubscriptionId::remote(
         &Tenant::new("acme").unwrap(),
         "node.jobs-1",
