@@ -5,8 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hostel_api::client::{ClientError, Progress, Publication};
+use hostel_api::client::{Client, ClientError, Owner, Progress, Publication};
 use hostel_api::manifest::Manifest;
+use hostel_api::tenant::TenantDocument;
+use hostel_api::token::TokenRequest;
 use hostel_api::view::SettlementOutcome;
 use hostel_tests::host::{Host, PATIENCE, digest, publication};
 use hostel_tests::{cli, repository};
@@ -43,16 +45,47 @@ async fn deploy(host: &Host, project: &TempDir) -> String {
     ran.stderr
 }
 
+fn told(behaviour: &str, path: &str) -> Publication {
+    let headers = vec![("Behaviour".into(), behaviour.into()), ("Path".into(), path.into())];
+    Publication { headers, ..publication("read", "") }
+}
+
 /// What the handler says of a file.
 async fn says(host: &Host, behaviour: &str, path: &str) -> String {
-    let headers = vec![("Behaviour".into(), behaviour.into()), ("Path".into(), path.into())];
-    let publication = Publication { headers, ..publication("read", "") };
-    let settled = host.client.publish_and_wait(&publication, PATIENCE).await.expect("published");
+    says_to(&host.client, behaviour, path).await
+}
+
+/// What a tenant's handler says of a file.
+async fn says_to(client: &Client, behaviour: &str, path: &str) -> String {
+    let settled = client.publish_and_wait(&told(behaviour, path), PATIENCE).await.expect("published");
     let [only] = &settled.subscriptions[..] else { panic!("one subscription hears it: {settled:?}") };
     match only.outcome {
         SettlementOutcome::Ack => "ack".to_owned(),
-        _ => only.reason.clone().expect("a dead letter says why"),
+        _ => only.reason.clone().unwrap_or_else(|| panic!("no answer: {settled:?}")),
     }
+}
+
+/// How often the host itself has a file of this name open.
+fn open_in(host: &Host, name: &str) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", host.pid())).expect("the host runs");
+    let files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    files.filter(|file| file.ends_with(name)).count()
+}
+
+async fn until_open(host: &Host, name: &str, wanted: usize) {
+    let looking = async {
+        while open_in(host, name) < wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{} are open", open_in(host, name)));
+}
+
+/// Has a project's handler run so many times at once.
+fn at_a_time(project: &TempDir, concurrency: usize) {
+    let manifest = project.path().join("handler.toml");
+    let text = fs::read_to_string(&manifest).expect("written");
+    fs::write(&manifest, text.replace("concurrency = 1", &format!("concurrency = {concurrency}"))).expect("written");
 }
 
 async fn reads(host: &Host, path: &str, content: &str) {
@@ -92,6 +125,92 @@ async fn a_handler_reads_its_files_and_changes_none_and_reaches_nothing_else() {
         let answer = says(&host, "open-files:100", "/files/greeting.txt").await;
         assert_eq!(answer, "16 are open: ResourceBusy");
     }
+}
+
+/// A stream keeps its file open after the descriptor was closed, and a list of a folder is memory of the host's: a guest
+/// could once hold 4,000 of either.
+#[tokio::test]
+async fn what_a_handler_reads_counts_as_what_it_has_open_does() {
+    let host = Host::start().await;
+    deploy(&host, &project("1", FILES, &[("greeting.txt", "hello")])).await;
+    // As often as it likes: what an event held is free when it ends.
+    for _ in 0..3 {
+        assert_eq!(says(&host, "hold-streams", "greeting.txt").await, "16 are held: busy");
+        assert_eq!(says(&host, "share-file", "greeting.txt").await, "32 are held: busy");
+        assert_eq!(says(&host, "hold-lists", "").await, "32 are held: busy");
+    }
+    assert_eq!(open_in(&host, "greeting.txt"), 0);
+}
+
+#[tokio::test]
+async fn a_folder_of_many_files_is_listed_to_its_end() {
+    let host = Host::start().await;
+    let many: Vec<_> = (0..1000).map(|number| format!("many/{number}-{}", "x".repeat(number % 200))).collect();
+    let many: Vec<_> = many.iter().map(|path| (path.as_str(), "")).collect();
+    deploy(&host, &project("1", FILES, &many)).await;
+    assert_eq!(says(&host, "count-folder", "/files/many").await, "the host agreed: 1000");
+    assert_eq!(says(&host, "count-folder", "/files").await, "the host agreed: 1");
+}
+
+/// One tenant's guests hold all that they can get and wait for an hour: once that was all that the host had.
+#[tokio::test]
+async fn a_tenant_that_holds_its_files_open_keeps_no_other_from_its_own() {
+    let mut host = Host::start_with("[access]\nrequire = 'token'\n").await;
+    let rival = newcomer(&host, "rival", &project("1", FILES, &[("morning.txt", "good morning")])).await;
+    let greedy = project("1", "files = 'assets'\nlimits.deadline = '1h'", &[("greeting.txt", "hello")]);
+    at_a_time(&greedy, 20);
+    host.client = newcomer(&host, "greedy", &greedy).await;
+    for _ in 0..20 {
+        host.client.publish(&told("hold-files", "/files/greeting.txt")).await.expect("published");
+    }
+    host.until(|greedy| greedy.running == 20).await;
+    until_open(&host, "greeting.txt", 64).await;
+    for _ in 0..5 {
+        let answer = says_to(&rival, "read-file", "/files/morning.txt").await;
+        assert_eq!(answer, "the host agreed: \"good morning\"");
+    }
+    let answer = says_to(&rival, "open-files:100", "/files/morning.txt").await;
+    assert_eq!(answer, "16 are open: ResourceBusy", "its share is all there");
+    assert_eq!(open_in(&host, "greeting.txt"), 64, "who holds some was told so, and who holds none waits");
+}
+
+/// Who waited for one more and kept what it had could wait for others that did the same, until the deadlines of all.
+#[tokio::test]
+async fn who_has_a_file_open_is_told_that_none_is_free_and_who_has_none_waits() {
+    let host = Host::start().await;
+    let reader = project("1", "files = 'assets'\nlimits.deadline = '1m'", &[("greeting.txt", "hello")]);
+    at_a_time(&reader, 5);
+    deploy(&host, &reader).await;
+    let hold = async |behaviour: &str, time: &str| {
+        let mut publication = told(behaviour, "/files/greeting.txt");
+        publication.headers.push(("Hold-Ms".into(), time.into()));
+        for _ in 0..4 {
+            host.client.publish(&publication).await.expect("published");
+        }
+    };
+    // Long enough that all four hold theirs at once, and the fifth comes to wait.
+    hold("hold-files:16", "3000").await;
+    until_open(&host, "greeting.txt", 64).await;
+    reads(&host, "/files/greeting.txt", "hello").await;
+    host.until(|reader| reader.running == 0).await;
+
+    hold("hold-files:15", "3600000").await;
+    until_open(&host, "greeting.txt", 60).await;
+    assert_eq!(says(&host, "open-files:100", "/files/greeting.txt").await, "4 are open: ResourceBusy");
+}
+
+/// A new tenant with this handler, and a client that holds its admin's token.
+async fn newcomer(host: &Host, name: &str, project: &TempDir) -> Client {
+    let operator = host.client_with(name, &host.operator_token());
+    operator.put_tenant(name, &TenantDocument::default()).await.expect("created");
+    let request =
+        TokenRequest { name: "admin".to_owned(), scopes: vec!["admin".to_owned()], ..TokenRequest::default() };
+    let token = operator.create_token(Owner::Tenant, &request).await.expect("made").secret;
+    let mut command = cli::hostel(host);
+    command.args(["--tenant", name, "deploy"]).arg(project.path().join("handler.toml")).env("HOSTEL_TOKEN", &token);
+    let ran = command.output().await.expect("runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    host.client_with(name, &token)
 }
 
 #[tokio::test]

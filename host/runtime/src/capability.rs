@@ -14,19 +14,22 @@ pub(crate) mod wasi_messaging;
 pub(crate) mod wasmcloud;
 pub(crate) mod wasmcloud_async;
 
+use std::sync::Arc;
+
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::{self, Imports};
+use crate::capability::files::place::Places;
 use crate::engine::Calls;
 use crate::state::State;
 
 /// Links everything that is in [`OFFERED`](crate::offer::OFFERED), and what is asynchronous for an engine that can do
 /// with it.
-pub(crate) fn linker(engine: &Engine, calls: Calls) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(engine: &Engine, calls: Calls, places: &Arc<Places>) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    files::link(&mut linker)?;
+    files::link(&mut linker, places)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     bindings::wasmcloud::Imports::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;

@@ -4,12 +4,14 @@
 //! are asynchronous in the component model's own way: their stores are larger, which the others should not pay for.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hostel_event::handler::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::cache::Cache;
+use crate::capability::files::place::Places;
 use crate::component::{Component, Source};
 use crate::engine::Calls;
 use crate::load::{LoadError, damaged};
@@ -27,11 +29,11 @@ pub(crate) struct Compiler {
 }
 
 impl Compiler {
-    /// Makes the engine and opens its part of the compile cache.
-    pub(crate) fn new(settings: &Settings, calls: Calls) -> Result<Self, RuntimeError> {
+    /// Makes the engine and opens its part of the compile cache. `places` is what guests of all compilers share.
+    pub(crate) fn new(settings: &Settings, calls: Calls, places: &Arc<Places>) -> Result<Self, RuntimeError> {
         let text = |error: wasmtime::Error| RuntimeError::Engine(format!("{error:#}"));
         let engine = engine::build(settings, calls).map_err(text)?;
-        let linker = capability::linker(&engine, calls).map_err(text)?;
+        let linker = capability::linker(&engine, calls, places).map_err(text)?;
         let cache = Cache::open(&settings.cache_dir, &engine)?;
         Ok(Self { engine, linker, cache })
     }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use wasmtime::Engine;
 
 use crate::aside::Aside;
+use crate::capability::files::place::Places;
 use crate::compiler::Compiler;
 use crate::component::Component;
 use crate::engine::Calls;
@@ -32,6 +33,7 @@ pub struct Runtime {
     plain: Compiler,
     /// Made when the first component needs it.
     concurrent: Mutex<Option<Arc<Compiler>>>,
+    places: Arc<Places>,
     settings: Settings,
     loaded: Mutex<HashMap<Digest, Arc<Slot>>>,
     compiled: AtomicU64,
@@ -136,7 +138,8 @@ impl Runtime {
         clock: Arc<dyn Clock>,
         provision: Arc<dyn Provision>,
     ) -> Result<Self, RuntimeError> {
-        let plain = Compiler::new(settings, Calls::OneAtATime)?;
+        let places = Arc::new(Places::new());
+        let plain = Compiler::new(settings, Calls::OneAtATime, &places)?;
         let engine = plain.engine().clone();
         let warm = Arc::new(Warm::new(settings));
         let ticker = Ticker::start(engine.clone(), Arc::clone(&warm)).map_err(RuntimeError::Ticker)?;
@@ -157,6 +160,7 @@ impl Runtime {
             }),
             plain,
             concurrent: Mutex::new(None),
+            places,
             settings: settings.clone(),
             loaded: Mutex::new(HashMap::new()),
             compiled: AtomicU64::new(0),
@@ -219,7 +223,7 @@ impl Runtime {
         if let Some(compiler) = &*concurrent {
             return Ok(Arc::clone(compiler));
         }
-        let compiler = Compiler::new(&self.settings, Calls::Concurrent);
+        let compiler = Compiler::new(&self.settings, Calls::Concurrent, &self.places);
         let compiler = Arc::new(compiler.map_err(|error| LoadError::Host(error.to_string()))?);
         self.inner.ticker.also(compiler.engine().clone());
         *concurrent = Some(Arc::clone(&compiler));

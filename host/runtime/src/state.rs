@@ -10,7 +10,8 @@ use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::capability::files::{Files, Open};
+use crate::capability::files::Files;
+use crate::capability::files::open::Open;
 use crate::capability::http::Http;
 use crate::capability::wasi;
 use crate::limiter::Limiter;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     wasi: Option<Wasi>,
     /// The folder of files that it was told of, if it asked.
     told: Option<Files>,
+    /// What it has open of them. Made when it first opens one.
+    pub(crate) open: Option<Open>,
     pub(crate) outgoing: Arc<Outgoing>,
     /// What the operator has for its tenant.
     pub(crate) provision: Arc<dyn Provision>,
@@ -47,8 +50,6 @@ pub(crate) struct State {
     pub(crate) log: Arc<Mutex<Recorder>>,
     /// Made when the guest first sends a request.
     pub(crate) http: Option<Http>,
-    /// What it has open of its files.
-    pub(crate) open: Open,
 }
 
 /// What a guest has of WASI.
@@ -76,13 +77,13 @@ impl State {
             table,
             wasi: None,
             told: None,
+            open: None,
             outgoing,
             provision,
             call: None,
             meter,
             log,
             http: None,
-            open: Open::default(),
         }
     }
 
@@ -92,7 +93,7 @@ impl State {
 
     /// Forgets the event. What the guest itself keeps of it is in its memory, or still [held](Self::holds_on).
     pub(crate) fn forget(&mut self) {
-        (self.call, self.http, self.open) = (None, None, Open::default());
+        (self.call, self.http) = (None, None);
     }
 
     /// The files that it may read, as it asks where they are.

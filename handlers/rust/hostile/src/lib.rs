@@ -43,16 +43,24 @@
 //! | `remove-file` | removes that file; rejects with the answer |
 //! | `list-folder` | reads the folder that the header `path` names; rejects with the names in it, or the answer |
 //! | `open-files:n` | opens that file n times, 1000 if not given, and closes none; rejects with how many it got |
+//! | `hold-files:n` | opens that file n times, 16 if not given, or as often as it may, and keeps them for as many ms as the header `hold-ms` says, an hour if it does not |
+//! | `hold-streams:n` | reads that file of `/files` by n streams, 1000 if not given, each of a file that it closes; rejects with how many it got |
+//! | `share-file:n` | reads that file of `/files`, opened once, by n streams, 1000 if not given; rejects with how many it got |
+//! | `hold-lists:n` | begins n lists of the folder `/files`, 1000 if not given; rejects with how many it got |
+//! | `count-folder` | reads the folder that the header `path` names; rejects with how many different names are in it |
 //! | `read-then-count` | reads that file, then does as `leak-check` |
 //! | `list-environment` | rejects with all arguments and environment variables |
 //!
 //! Any other is rejected with its name.
 
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hostel::{Event, Message};
+
+mod files;
 
 /// The one topic that the manifest allows.
 const OUT: &str = "hostile.out";
@@ -113,6 +121,11 @@ fn handle(event: Event) -> hostel::Result {
         "remove-file" => answer(std::fs::remove_file(path(&event))),
         "list-folder" => list_files(&path(&event)),
         "open-files" => open_files(&path(&event), or(1000)),
+        "hold-files" => hold_files(&event, or(16)),
+        "hold-streams" => files::hold_streams(&path(&event), or(1000)),
+        "share-file" => files::share_file(&path(&event), or(1000)),
+        "hold-lists" => files::hold_lists(or(1000)),
+        "count-folder" => count_folder(&path(&event)),
         "read-then-count" => {
             std::fs::read(path(&event)).map_or_else(|error| answer(Err::<(), _>(error)), |_| leak_check())
         }
@@ -260,6 +273,20 @@ fn open_files(path: &str, count: u64) -> hostel::Result {
         }
     }
     Err(hostel::reject(format!("{} are open", open.len())))
+}
+
+fn hold_files(event: &Event, count: u64) -> hostel::Result {
+    let path = path(event);
+    let _open: Vec<_> = (0..count).map_while(|_| std::fs::File::open(&path).ok()).collect();
+    let time = event.header("hold-ms").and_then(|time| time.parse().ok()).unwrap_or(3_600_000);
+    sleep(Duration::from_millis(time))
+}
+
+fn count_folder(folder: &str) -> hostel::Result {
+    let names = |folder: std::fs::ReadDir| {
+        folder.map(|entry| entry.map(|entry| entry.file_name())).collect::<std::io::Result<HashSet<_>>>()
+    };
+    answer(std::fs::read_dir(folder).and_then(names).map(|names| names.len()))
 }
 
 fn list_files(folder: &str) -> hostel::Result {
