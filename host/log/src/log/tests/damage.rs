@@ -86,7 +86,7 @@ fn room_that_was_made_ahead_is_no_torn_end_and_hides_no_damage() {
         assert!(matches!(Log::open(crashed.path(), SMALL), Err(OpenError::Damaged(_))), "byte {at}");
         flip(&segment, at);
     }
-    let mut torn = bytes.clone();
+    let mut torn = bytes;
     torn[used..used + 9].copy_from_slice(b"\0\0\0\x40\0\0\0\0\x07");
     fs::write(&segment, torn).unwrap();
     let opened = open(crashed.path());
