@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hostel_api::client::Client;
+use hostel_api::client::{Client, Force};
 use hostel_api::tenant::TenantDocument;
 use hostel_api::view::{HandlerView, SettlementOutcome};
 use hostel_tests::host::{Host, PATIENCE};
@@ -264,4 +264,66 @@ async fn each_tenant_has_a_folder_of_its_own_that_deploys_for_nobody_else() {
     )
     .await;
     assert!(examined.stdout.contains("there is no tenant `nobody`"), "{examined:?}");
+}
+
+/// One pipe once stopped the watching of all folders, and kept the host from ending.
+#[tokio::test]
+async fn a_pipe_in_one_tenants_folder_holds_up_nobody() {
+    let (folder, config) = watched();
+    let config = format!("{config}watch_layout = 'tenants'\n");
+    let stuck = folder.path().join("acme/stuck");
+    fs::create_dir_all(&stuck).expect("made");
+    fs::create_dir(folder.path().join("default")).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(stuck.join("hello.wasm")).status().expect("it runs");
+    assert!(made.success());
+    fs::write(stuck.join("handler.toml"), manifest("stuck", "1")).expect("written");
+    let host = Host::start_with(&config).await;
+    let acme = host.client_of("acme");
+    acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
+    until_of(&acme, &["stuck"]).await;
+    let why = "E0037: cannot read `stuck/hello.wasm`: it is no plain file; put the file itself there";
+    assert_eq!(acme.handler("stuck").await.expect("listed").failed.as_deref(), Some(why));
+    // Everybody is looked at still.
+    let hello = put(&folder.path().join("default"), "hello", "1");
+    until_of(&host.client, &["hello"]).await;
+    fs::remove_dir_all(hello).expect("removed");
+    until_of(&host.client, &[]).await;
+    fs::remove_file(stuck.join("hello.wasm")).expect("removed");
+    fs::write(stuck.join("hello.wasm"), component()).expect("written");
+    let repaired = async { while acme.handler("stuck").await.expect("listed").failed.is_some() {} };
+    tokio::time::timeout(PATIENCE, repaired).await.expect("it is taken once it is a file");
+    host.stop().await;
+}
+
+/// What was refused was once listed until the host ended, and found there by the next tenant of that name.
+#[tokio::test]
+async fn refusals_go_with_their_folder_and_with_their_tenant() {
+    let (folder, config) = watched();
+    let host = Host::start_with(&format!("{config}watch_layout = 'tenants'\n")).await;
+    let acme = host.client_of("acme");
+    acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
+    let own = folder.path().join("acme");
+    let refused = |name: &str| {
+        fs::create_dir_all(own.join(name)).expect("made");
+        fs::write(own.join(name).join("handler.toml"), "nam = 'hello'").expect("written");
+    };
+    refused("wrong");
+    until_of(&acme, &["wrong"]).await;
+    fs::remove_dir_all(&own).expect("removed");
+    until_of(&acme, &[]).await;
+    // Repaired while it was away.
+    fs::create_dir(&own).expect("made");
+    put(&own, "wrong", "1");
+    until_of(&acme, &["wrong"]).await;
+    let listed = acme.handler("wrong").await.expect("listed");
+    assert_eq!((listed.refused, listed.failed), (None, None));
+
+    // Another tenant of that name, at once, has what lies there and nothing else.
+    refused("bad");
+    until_of(&acme, &["bad", "wrong"]).await;
+    fs::remove_dir_all(own.join("bad")).expect("removed");
+    host.client.delete_tenant("acme", Force::Yes).await.expect("deleted");
+    acme.put_tenant("acme", &TenantDocument::default()).await.expect("created");
+    until_of(&acme, &["wrong"]).await;
+    host.stop().await;
 }

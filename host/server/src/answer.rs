@@ -236,6 +236,7 @@ impl From<Refusal> for Failure {
             }
             Refusal::Full(_) => Code::DiskFull,
             Refusal::Unavailable(_) => Code::LogUnusable,
+            Refusal::Ending => Code::ShuttingDown,
             Refusal::NoHandler(_) | Refusal::NoTenant(_) => Code::NotFound,
             Refusal::TenantOfConfig(_) => Code::TenantOfConfig,
             Refusal::TenantNotEmpty(_) => Code::TenantNotEmpty,

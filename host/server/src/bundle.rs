@@ -3,13 +3,17 @@
 //! The same files give the same bytes whoever packs them: sorted by path, without owners, times and modes. What is
 //! unpacked is believed nothing: plain files and folders at plain relative paths, and of each only so many.
 
-use std::collections::BTreeMap;
+pub(crate) mod folder;
+
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags};
 use tar::{Archive, Builder, EntryType, Header, HeaderMode};
+
+use folder::{Folder, Piece};
 
 /// The most files and folders of a bundle. Arbitrary: far beyond what a handler reads.
 const ENTRIES: usize = 10_000;
@@ -17,6 +21,8 @@ const ENTRIES: usize = 10_000;
 const DEPTH: usize = 32;
 /// The most bytes of a path. What fits in any file system below a folder.
 const PATH: usize = 1024;
+/// The most bytes of each name in it. What file systems have room for.
+const NAME: usize = 255;
 
 /// Why files were not packed or unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -44,81 +50,39 @@ impl BundleError {
 /// # Errors
 /// [`BundleError`]; a link in it is refused, since what it leads to would lie elsewhere.
 pub(crate) fn pack(folder: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
-    let real = fs::canonicalize(folder).map_err(BundleError::io("read", folder))?;
-    pack_real(&real, limit)
+    let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.map_err(|errno| BundleError::io("read", folder)(errno.into()))?;
+    pack_opened(&Folder::new(opened, folder), limit)
 }
 
-/// The same of a folder whose path has no link in it. One that comes there meanwhile is not followed.
+/// The same of a folder that is open.
 ///
 /// # Errors
 /// As for [`pack`].
-pub(crate) fn pack_real(folder: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let root = openat2(CWD, folder, flags | OFlags::DIRECTORY, Mode::empty(), ResolveFlags::NO_SYMLINKS);
-    let root = root.map_err(|errno| BundleError::io("read", folder)(errno.into()))?;
-    let open = |path: &Path| {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        openat2(&root, path, flags, Mode::empty(), resolve).map(File::from).map_err(io::Error::from)
-    };
-    let entries = walk(folder)?;
+pub(crate) fn pack_opened(folder: &Folder, limit: u64) -> Result<Vec<u8>, BundleError> {
     let mut bundle = Builder::new(Vec::new());
     bundle.mode(HeaderMode::Deterministic);
     let mut bytes = 0_u64;
-    for (path, kind) in &entries {
-        let (at, mut header) = (folder.join(path), Header::new_gnu());
+    for (path, piece) in folder.list(&mut 0)? {
+        let mut header = Header::new_gnu();
         header.set_mtime(0);
-        let content = match kind {
-            EntryType::Directory => Vec::new(),
-            _ => {
-                let left = limit.saturating_sub(bytes);
-                let mut content = Vec::new();
-                let read = open(path).and_then(|file| file.take(left + 1).read_to_end(&mut content));
-                read.map_err(BundleError::io("read", &at))?;
-                content
-            }
+        let (kind, mode, content) = match piece {
+            Piece::Folder => (EntryType::Directory, 0o755, Vec::new()),
+            Piece::File(_) => (EntryType::Regular, 0o644, folder.read(&path, limit.saturating_sub(bytes) + 1)?),
         };
         // A head and whole blocks.
         bytes = bytes.saturating_add(512 + (content.len() as u64).next_multiple_of(512));
         if bytes > limit {
-            let text = format!("the files in `{}` are more than {limit} bytes as a bundle", folder.display());
+            let text = format!("the files in `{}` are more than {limit} bytes as a bundle", folder.shown().display());
             return Err(BundleError::TooLarge(text));
         }
-        header.set_entry_type(*kind);
-        header.set_mode(if *kind == EntryType::Directory { 0o755 } else { 0o644 });
+        header.set_entry_type(kind);
+        header.set_mode(mode);
         header.set_size(content.len() as u64);
-        bundle.append_data(&mut header, path, content.as_slice()).map_err(BundleError::io("pack", &at))?;
+        let packed = bundle.append_data(&mut header, &path, content.as_slice());
+        packed.map_err(BundleError::io("pack", &folder.shown().join(&path)))?;
     }
-    bundle.into_inner().map_err(BundleError::io("pack", folder))
-}
-
-/// Everything below a folder by its path there, sorted.
-fn walk(folder: &Path) -> Result<BTreeMap<PathBuf, EntryType>, BundleError> {
-    let mut found = BTreeMap::new();
-    let mut left = vec![PathBuf::new()];
-    while let Some(below) = left.pop() {
-        let at = folder.join(&below);
-        for entry in fs::read_dir(&at).map_err(BundleError::io("read", &at))? {
-            let entry = entry.map_err(BundleError::io("read", &at))?;
-            let path = below.join(entry.file_name());
-            check(&path)?;
-            let kind = entry.file_type().map_err(BundleError::io("read", &entry.path()))?;
-            if kind.is_dir() {
-                left.push(path.clone());
-                found.insert(path, EntryType::Directory);
-            } else if kind.is_file() {
-                found.insert(path, EntryType::Regular);
-            } else {
-                let text =
-                    format!("`{}` is neither a file nor a folder; put the file itself there", entry.path().display());
-                return Err(BundleError::Refused(text));
-            }
-            if found.len() > ENTRIES {
-                let text = format!("`{}` has more than {ENTRIES} files and folders", folder.display());
-                return Err(BundleError::TooLarge(text));
-            }
-        }
-    }
-    Ok(found)
+    bundle.into_inner().map_err(BundleError::io("pack", folder.shown()))
 }
 
 /// Refuses a path that is no plain one below a folder.
@@ -137,6 +101,9 @@ fn check(path: &Path) -> Result<(), BundleError> {
     if path.components().count() > DEPTH {
         return refused("is deeper than 32 folders");
     }
+    if path.components().any(|part| part.as_os_str().len() > NAME) {
+        return refused("has a name in it that is longer than 255 bytes");
+    }
     Ok(())
 }
 
@@ -148,44 +115,82 @@ fn check(path: &Path) -> Result<(), BundleError> {
 pub(crate) fn unpack(bundle: &[u8], folder: &Path, limit: u64) -> Result<usize, BundleError> {
     let broken = |error: io::Error| BundleError::Refused(format!("the bundle is no tar file: {error}"));
     fs::create_dir(folder).map_err(BundleError::io("make", folder))?;
-    let (mut files, mut bytes) = (0, 0_u64);
-    for (count, entry) in Archive::new(bundle).entries().map_err(broken)?.enumerate() {
+    let (mut tree, mut bytes) = (Tree::default(), 0_u64);
+    for entry in Archive::new(bundle).entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
-        if count >= ENTRIES {
-            return Err(BundleError::TooLarge(format!("the bundle has more than {ENTRIES} files and folders")));
-        }
         let path = entry.path().map_err(broken)?;
         // `tar` writes `./` before each, and an entry for the folder itself.
         let path: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
-        if path.as_os_str().is_empty() && entry.header().entry_type() == EntryType::Directory {
+        let kind = entry.header().entry_type();
+        if path.as_os_str().is_empty() && kind == EntryType::Directory {
             continue;
         }
         check(&path)?;
-        let at = folder.join(&path);
-        if let Some(parent) = at.parent() {
-            fs::create_dir_all(parent).map_err(BundleError::io("make", parent))?;
-        }
-        match entry.header().entry_type() {
-            EntryType::Directory => fs::create_dir_all(&at).map_err(BundleError::io("make", &at))?,
-            EntryType::Regular => {
-                bytes = bytes.saturating_add(entry.size());
-                if bytes > limit {
-                    return Err(BundleError::TooLarge(format!("the files of the bundle are more than {limit} bytes")));
-                }
-                // One that is there already stands there twice.
-                let mut file = File::create_new(&at).map_err(BundleError::io("make", &at))?;
-                // Bounded again by what is there: a size that is a lie ends at the bundle's own end.
-                let written = io::copy(&mut entry.take(limit), &mut file).and_then(|_| file.flush());
-                written.map_err(BundleError::io("write", &at))?;
-                files += 1;
-            }
+        let is_folder = match kind {
+            EntryType::Directory => true,
+            EntryType::Regular => false,
             _ => {
                 let text = format!("`{}` in the bundle is neither a file nor a folder", path.display());
                 return Err(BundleError::Refused(text));
             }
+        };
+        if !is_folder {
+            bytes = bytes.saturating_add(entry.size());
+            if bytes > limit {
+                return Err(BundleError::TooLarge(format!("the files of the bundle are more than {limit} bytes")));
+            }
+        }
+        for new in tree.add(&path, is_folder)? {
+            let at = folder.join(new);
+            fs::create_dir(&at).map_err(BundleError::io("make", &at))?;
+        }
+        if !is_folder {
+            let at = folder.join(&path);
+            let mut file = File::create_new(&at).map_err(BundleError::io("make", &at))?;
+            // Bounded again by what is there: a size that is a lie ends at the bundle's own end.
+            let written = io::copy(&mut entry.take(limit), &mut file).and_then(|_| file.flush());
+            written.map_err(BundleError::io("write", &at))?;
         }
     }
-    Ok(files)
+    Ok(tree.0.values().filter(|is_folder| !**is_folder).count())
+}
+
+/// What a bundle has so far, and whether each is a folder. Those that it names only as part of a path are folders too.
+#[derive(Default)]
+struct Tree(HashMap<PathBuf, bool>);
+
+impl Tree {
+    /// Adds what the next entry says; gives the folders that are new by it, the upper before the lower.
+    fn add(&mut self, path: &Path, is_folder: bool) -> Result<Vec<PathBuf>, BundleError> {
+        let mut new = Vec::new();
+        // From the top to the path itself, without the bundle's own folder.
+        let mut ways: Vec<&Path> = path.ancestors().filter(|way| !way.as_os_str().is_empty()).collect();
+        ways.reverse();
+        for way in ways {
+            let wants_folder = is_folder || way != path;
+            match self.0.get(way) {
+                // A folder may have an entry of its own after it was needed, and more than one.
+                Some(true) if wants_folder => continue,
+                None => {}
+                Some(false) if way != path => {
+                    let text =
+                        format!("`{}` in the bundle lies below `{}`, which is a file", path.display(), way.display());
+                    return Err(BundleError::Refused(text));
+                }
+                Some(_) => {
+                    return Err(BundleError::Refused(format!("`{}` stands twice in the bundle", path.display())));
+                }
+            }
+            if self.0.len() >= ENTRIES {
+                return Err(BundleError::TooLarge(format!("the bundle has more than {ENTRIES} files and folders")));
+            }
+            self.0.insert(way.to_owned(), wants_folder);
+            if wants_folder {
+                new.push(way.to_owned());
+            }
+        }
+        Ok(new)
+    }
 }
 
 #[cfg(test)]
@@ -294,10 +299,56 @@ mod tests {
         assert_eq!(fs::read_to_string(out.path().join("new/deep/a.txt")).unwrap(), "a");
     }
 
+    /// One after another, of which each is a file or, by a slash at its end, a folder.
+    fn hostile_tree(paths: &[&str]) -> Vec<u8> {
+        let entry = |path: &&str| {
+            let kind = if path.ends_with('/') { EntryType::Directory } else { EntryType::Regular };
+            hostile(path, kind, None)[..1024].to_vec()
+        };
+        let mut bundle: Vec<u8> = paths.iter().flat_map(entry).collect();
+        bundle.extend([0; 1024]);
+        bundle
+    }
+
     #[test]
-    fn a_path_that_stands_there_twice_is_refused() {
-        let once = hostile("a", EntryType::Regular, None);
-        let twice = [&once[..1024], &once].concat();
-        assert!(unpacked(&twice, 1 << 20).unwrap_err().contains("File exists"));
+    fn a_tree_that_cannot_be_is_refused_and_is_no_fault_of_the_disk() {
+        let check = |paths: &[&str], expected: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let error = unpack(&hostile_tree(paths), &folder.path().join("new"), 1 << 20).unwrap_err();
+            assert!(matches!(error, BundleError::Refused(_)), "{paths:?}: {error}");
+            assert_eq!(error.to_string(), expected, "{paths:?}");
+        };
+        check(&["a", "a"], "`a` stands twice in the bundle");
+        check(&["a", "a/"], "`a` stands twice in the bundle");
+        check(&["a/", "a"], "`a` stands twice in the bundle");
+        check(&["a/b", "a"], "`a` stands twice in the bundle");
+        check(&["a", "a/b/c"], "`a/b/c` in the bundle lies below `a`, which is a file");
+        let allowed = unpacked(&hostile_tree(&["a/b", "a/", "a/", "a/c/", "./"]), 1 << 20).unwrap();
+        assert!(allowed.path().join("new/a/c").is_dir());
+    }
+
+    #[test]
+    fn a_name_that_no_disk_has_room_for_is_refused() {
+        let bundle = |name: &str| {
+            let mut bundle = Builder::new(Vec::new());
+            let mut header = Header::new_gnu();
+            header.set_size(1);
+            bundle.append_data(&mut header, name, &b"x"[..]).unwrap();
+            bundle.into_inner().unwrap()
+        };
+        let name = format!("deep/{}", "f".repeat(256));
+        let error = unpacked(&bundle(&name), 1 << 20).unwrap_err();
+        assert_eq!(error, format!("path `{name}` has a name in it that is longer than 255 bytes"));
+        assert!(unpacked(&bundle(&"f".repeat(255)), 1 << 20).is_ok());
+    }
+
+    #[test]
+    fn folders_that_only_paths_name_count_too() {
+        let paths: Vec<String> = (0..1000).map(|number| format!("{number}{}/f", "/d".repeat(20))).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let error = unpack(&hostile_tree(&paths), &folder.path().join("new"), 1 << 20).unwrap_err().to_string();
+        assert_eq!(error, "the bundle has more than 10000 files and folders");
+        assert!(fs::read_dir(folder.path().join("new")).unwrap().count() < 1000);
     }
 }

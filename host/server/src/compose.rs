@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use hostel_api::problem::Code;
 use hostel_dispatch::admit::{self, Admission};
 use hostel_dispatch::driver::{self, Dispatcher};
@@ -25,7 +27,7 @@ use crate::config::Config;
 use crate::config::access::{Require, configured};
 use crate::config::load::Mistake;
 use crate::deploy::files::Files;
-use crate::deploy::{self, Deployments};
+use crate::deploy::{self, Deployments, PREPARING};
 use crate::ingress::{self, Ingress};
 use crate::keep::Keep;
 use crate::network::{self, Network};
@@ -169,9 +171,10 @@ impl Host {
     /// publish on the way is still taken. Not safe to cancel.
     pub(crate) async fn drain(&self, patience: Duration, hurry: impl Future<Output = ()>) -> usize {
         let began = tokio::time::Instant::now();
-        let left = self.dispatcher.drain(patience, hurry).await;
+        let hurry = hurry.shared();
+        let left = self.dispatcher.drain(patience, hurry.clone()).await;
         self.admission.close();
-        self.deployments.close().await;
+        self.deployments.close(patience.saturating_sub(began.elapsed()), hurry).await;
         let left = left + self.network.close(patience.saturating_sub(began.elapsed())).await;
         // Nothing is counted or traced any more.
         self.admin.usage.close().await;
@@ -242,7 +245,8 @@ pub(crate) fn runtime_settings(config: &Config) -> Result<hostel_runtime::Settin
     })?;
     Ok(hostel_runtime::Settings {
         private_addresses,
-        invocations: config.runtime.invocations,
+        // Beside what handles events, sandboxes to make handlers ready in.
+        invocations: config.runtime.invocations.saturating_add(PREPARING),
         memory_limit: bytes(config.runtime.memory_limit.0),
         component_limit: bytes(config.admin.component_limit.0),
         ..hostel_runtime::Settings::new(config.data_dir.join("cache"))

@@ -3,8 +3,8 @@
 //! What should run is a table of handlers. Every way to change it, at start or later, makes a new table and applies
 //! the difference; there is no other path, so that a start is nothing but a change from an empty table. A change is
 //! prepared whole, compiled and initialised, before anything is switched: one that fails leaves everything as it was.
-//! Changes go one after another; events never wait for them. With a durable broker the table is [kept], and a start is a
-//! change to what was kept.
+//! Changes go one after another, prepared by [turns] of their tenants and then switched one at a time; events never wait
+//! for them. With a durable broker the table is [kept], and a start is a change to what was kept.
 
 mod change;
 mod components;
@@ -14,6 +14,10 @@ mod permit;
 mod refusal;
 mod specification;
 mod stages;
+mod switch;
+#[cfg(test)]
+mod tests;
+mod turns;
 pub(crate) mod watched;
 
 use std::collections::BTreeMap;
@@ -21,7 +25,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 
 use hostel_api::change::ChangeKind;
@@ -29,24 +32,26 @@ use hostel_api::manifest::Manifest;
 use hostel_dispatch::driver::Dispatcher;
 use hostel_event::handler::{Digest, Handler};
 use hostel_event::name::{HandlerName, Tenant};
-use hostel_event::port::{Broker, Clock, Invoke, Sink};
+use hostel_event::port::{Broker, Clock};
 use hostel_event::subscription::Place;
 use hostel_event::time::Timestamp;
 use hostel_runtime::{Component, Guest, Runtime, World};
 
 use crate::keep::Keep;
 use crate::network::Network;
-use crate::observe::{Watchers, changes};
+use crate::observe::Watchers;
 use crate::secrets::Secrets;
 use crate::telemetry;
 use crate::tenants::Tenants;
 
-use change::Change;
 use components::Components;
-use files::Files;
+use files::{Files, Prepared};
 use kept::{Document, Kept, Row};
 pub(crate) use refusal::Refusal;
 pub(crate) use stages::Stages;
+use switch::Record;
+pub(crate) use turns::PREPARING;
+use turns::{Turn, Turns};
 
 /// What deployments need.
 pub(crate) struct Parts {
@@ -100,12 +105,15 @@ pub(crate) struct Failed {
     pub(crate) reason: String,
 }
 
-/// What a change keeps before it is made.
-enum Record {
-    Put(Tenant, HandlerName, Box<Document>),
-    Remove(Tenant, HandlerName),
-    Nothing,
+/// What a deployment has come to before it is switched to.
+enum Ready {
+    /// It runs already.
+    Same(Deployment),
+    New(Turn, Made),
 }
+
+/// A handler that could run: its files are given back unless they are kept for the version that does.
+type Made = (Arc<Guest>, World, Option<Prepared>);
 
 type Table = BTreeMap<(Tenant, HandlerName), Deployment>;
 
@@ -118,7 +126,8 @@ pub(crate) struct Deployments {
     failed: RwLock<BTreeMap<(Tenant, HandlerName), Failed>>,
     /// Why what the watched folder has for a handler does not run.
     refused: RwLock<BTreeMap<(Tenant, HandlerName), String>>,
-    /// Held for the length of a change.
+    turns: Turns,
+    /// Held for the length of a switch, and for nothing that a client or a handler could make long.
     changing: Arc<tokio::sync::Mutex<()>>,
     /// Switches that were begun; they end even if whoever asked for them has gone.
     switches: TaskTracker,
@@ -138,6 +147,7 @@ impl Deployments {
             table: RwLock::default(),
             failed: RwLock::default(),
             refused: RwLock::default(),
+            turns: Turns::new(),
             changing: Arc::default(),
             switches: TaskTracker::new(),
         })
@@ -198,8 +208,9 @@ impl Deployments {
         &self.parts.files
     }
 
-    /// Forgets the components and bundles of files of a tenant that is no more.
+    /// Forgets the components and bundles of files of a tenant that is no more, and what of its folder was refused.
     pub(crate) async fn drop_components(&self, tenant: &Tenant) -> Result<(), Refusal> {
+        self.refused.write().retain(|(owner, _), _| owner != tenant);
         self.parts.files.drop_all(tenant).await?;
         self.components.drop_all(tenant).await
     }
@@ -233,44 +244,62 @@ impl Deployments {
         let handler = Arc::new(specification::handler(tenant, manifest)?);
         let keeps = self.parts.broker.replay().is_some();
         specification::check_starts(&handler, keeps, self.parts.clock.wall())?;
-        let changing = Arc::clone(&self.changing).lock_owned().await;
-        let running = self.get(tenant, &handler.name);
-        if let Some(running) = running.as_ref().filter(|running| running.handler == handler) {
-            return Ok((running.clone(), false));
-        }
-        self.permit(&handler)?;
-        let (guest, world) = self.prepare(&handler, &mut took).await?;
-        let deployed_at = self.parts.clock.wall();
-        let (manifest, previous) = (Arc::new(manifest.clone()), running.map(|running| running.manifest));
+        let (turn, (guest, world, files)) = match self.make_ready(&handler, &mut took).await? {
+            Ready::Same(running) => return Ok((running, false)),
+            Ready::New(turn, made) => (turn, made),
+        };
         took.enter("switch");
-        let (handler_of, so_far) = (Arc::clone(&handler), took.clone().ended());
-        let mut deployment =
-            Deployment { handler: handler_of, guest, world, deployed_at, manifest, previous, took: so_far };
+        let changing = self.turns.unless_over(Arc::clone(&self.changing).lock_owned()).await?;
+        // What others export to it may have changed while it was prepared, and whether its tenant is there.
+        self.permit(&handler)?;
+        let deployed_at = self.parts.clock.wall();
+        let previous = self.get(tenant, &handler.name).map(|running| running.manifest);
+        let (manifest, so_far) = (Arc::new(manifest.clone()), took.clone().ended());
+        let mut deployment = Deployment { handler, guest, world, deployed_at, manifest, previous, took: so_far };
 
         let mut table = self.table.read().clone();
-        table.insert((tenant.clone(), handler.name.clone()), deployment.clone());
-        let document = Box::new(Document::of(&deployment));
-        self.switch(changing, table, Record::Put(tenant.clone(), handler.name.clone(), document)).await?;
+        table.insert((tenant.clone(), deployment.handler.name.clone()), deployment.clone());
+        if let Some(files) = files {
+            files.keep();
+        }
+        self.switch((Some(turn), changing), table, Record::Put(kind, Box::new(deployment.clone()))).await?;
         deployment.took = took.ended();
-        let (version, digest) = (handler.version.to_string(), handler.digest.to_string());
-        telemetry::deployed(tenant.as_str(), handler.name.as_str(), &version, &digest);
-        self.tell(kind, (tenant, &handler.name), Some((version, format!("sha256:{digest}"))));
         Ok((deployment, true))
     }
 
+    /// Takes its tenant's turn, and has a handler ready to be switched to unless that is what runs.
+    async fn make_ready(&self, handler: &Arc<Handler>, took: &mut Stages) -> Result<Ready, Refusal> {
+        let mut turn = self.turns.take(&handler.tenant).await?;
+        if let Some(running) = self.get(&handler.tenant, &handler.name).filter(|running| running.handler == *handler) {
+            return Ok(Ready::Same(running));
+        }
+        self.permit(handler)?;
+        let made = async {
+            let _place = self.turns.place().await?;
+            if let Some(bundle) = handler.grants.files {
+                let _changing = self.changing.lock().await;
+                self.turns.hold(&mut turn, (handler.tenant.clone(), bundle));
+            }
+            self.prepare(handler, took).await
+        };
+        let made = self.turns.unless_over(made).await??;
+        Ok(Ready::New(turn, made))
+    }
+
     /// A handler's component, compiled and made ready.
-    async fn prepare(&self, handler: &Arc<Handler>, took: &mut Stages) -> Result<(Arc<Guest>, World), Refusal> {
+    async fn prepare(&self, handler: &Arc<Handler>, took: &mut Stages) -> Result<Made, Refusal> {
         self.check_secrets(handler)?;
         took.enter("load");
         let component = self.get_component(&handler.tenant, handler.digest).await?;
-        if let Some(bundle) = handler.grants.files {
-            self.parts.files.prepare(&handler.tenant, bundle).await?;
-        }
+        let files = match handler.grants.files {
+            Some(bundle) => Some(self.parts.files.prepare(&handler.tenant, bundle).await?),
+            None => None,
+        };
         let guest = self.parts.runtime.prepare(&component, handler)?;
         // Without an `init` of its own it is seen here that an instance can be made.
         took.enter("init");
         guest.init().await?;
-        Ok((guest, component.world()))
+        Ok((guest, component.world(), files))
     }
 
     /// Runs again what ran when the host ended. What of it cannot run is told and listed as failed; the rest runs.
@@ -301,7 +330,7 @@ impl Deployments {
             }
         }
         telemetry::restored(table.len());
-        self.switch(changing, table, Record::Nothing).await?;
+        self.switch((None, changing), table, Record::Nothing).await?;
         self.end_left().await
     }
 
@@ -327,7 +356,10 @@ impl Deployments {
         self.retain_permitted(&mut handler);
         let handler = Arc::new(handler);
         let mut took = Stages::silent();
-        let (guest, world) = self.prepare(&handler, &mut took).await?;
+        let (guest, world, files) = self.prepare(&handler, &mut took).await?;
+        if let Some(files) = files {
+            files.keep();
+        }
         let took = took.ended();
         let (manifest, deployed_at) = document.deployed();
         Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new), took })
@@ -347,111 +379,18 @@ impl Deployments {
         self.bring(tenant, &previous, (ChangeKind::RolledBack, took)).await
     }
 
-    /// Tells those who follow what changed of a handler.
-    fn tell(&self, kind: ChangeKind, (tenant, name): (&Tenant, &HandlerName), version: Option<(String, String)>) {
-        let at = self.parts.clock.wall();
-        self.parts.watchers.changes.show(changes::Change { version, ..changes::Change::of(at, kind, (tenant, name)) });
-    }
-
     /// Takes a handler away; says how many deliveries that waited for it are now nobody's.
+    ///
+    /// Cancelling leaves it there or takes it away whole.
     pub(crate) async fn undeploy(self: &Arc<Self>, tenant: &Tenant, name: &HandlerName) -> Result<usize, Refusal> {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
+        let turn = self.turns.take(tenant).await?;
+        let changing = self.turns.unless_over(Arc::clone(&self.changing).lock_owned()).await?;
         let mut table = self.table.read().clone();
         let key = (tenant.clone(), name.clone());
-        let removed = table.remove(&key);
-        let runs = removed.is_some();
-        if !runs && !self.failed.read().contains_key(&key) {
+        let removed = table.remove(&key).map(Box::new);
+        if removed.is_none() && !self.failed.read().contains_key(&key) {
             return Err(Refusal::NoHandler(name.clone()));
         }
-        let mut discarded = self.switch(changing, table, Record::Remove(tenant.clone(), name.clone())).await?;
-        if !runs {
-            discarded += self.drop_orphans(tenant, name).await?;
-        }
-        telemetry::undeployed(tenant.as_str(), name.as_str(), discarded);
-        let version = removed.map(|deployment| {
-            let handler = &deployment.handler;
-            (handler.version.to_string(), format!("sha256:{}", handler.digest))
-        });
-        self.tell(ChangeKind::Undeployed, (tenant, name), version);
-        Ok(discarded)
-    }
-
-    /// Forgets the subscriptions of a handler that does not run, with all that waits for them; says how much that was.
-    async fn drop_orphans(&self, tenant: &Tenant, name: &HandlerName) -> Result<usize, Refusal> {
-        let prefix = format!("{tenant}/{name}:");
-        let mut dropped = 0;
-        for orphan in self.parts.keep.orphans() {
-            if orphan.subscription.as_str().starts_with(&prefix) {
-                dropped += self.parts.keep.drop_orphan(&orphan.subscription).await?;
-            }
-        }
-        Ok(dropped)
-    }
-
-    /// Ends every subscription, once nothing is to be delivered any more. With a durable broker they stay, as what waits
-    /// for them does, and only changes that were begun are waited for. Not safe to cancel.
-    pub(crate) async fn close(self: &Arc<Self>) {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
-        if self.kept.is_durable() {
-            drop(changing);
-        } else if let Err(error) = self.switch(changing, Table::new(), Record::Nothing).await {
-            telemetry::internal_error(&error.to_string());
-        }
-        self.switches.close();
-        self.switches.wait().await;
-    }
-
-    /// Makes a table the one that runs: applies how it differs from the one that ran. Cancelling lets it go on to its
-    /// end: a switch left halfway would serve what no table says.
-    async fn switch(
-        self: &Arc<Self>,
-        changing: OwnedMutexGuard<()>,
-        new: Table,
-        record: Record,
-    ) -> Result<usize, Refusal> {
-        let this = Arc::clone(self);
-        let switch = self.switches.spawn(async move {
-            let _changing = changing;
-            match &record {
-                Record::Put(tenant, name, document) => this.kept.put(tenant, name, document).await?,
-                Record::Remove(tenant, name) => this.kept.remove(tenant, name).await?,
-                Record::Nothing => {}
-            }
-            let change = change::difference(&this.table.read(), &new);
-            let discarded = this.apply(change, &new).await?;
-            let named = change::bundles(&new);
-            *this.table.write() = new;
-            this.parts.files.retain(&named).await;
-            if let Record::Put(tenant, name, _) | Record::Remove(tenant, name) = record {
-                this.failed.write().remove(&(tenant, name));
-            }
-            Ok(discarded)
-        });
-        switch.await.map_err(|error| Refusal::Internal(error.to_string()))?
-    }
-
-    /// Attaches before it subscribes, so that no delivery finds nobody; says how many deliveries were discarded.
-    async fn apply(&self, change: Change, new: &Table) -> Result<usize, Refusal> {
-        let version = |key: &(Tenant, HandlerName)| new.get(key).map(|deployment| Arc::clone(&deployment.guest));
-        let attached = change.attach.iter().filter_map(|(subscription, key)| {
-            let guest: Arc<dyn Invoke> = version(key)?;
-            Some((Arc::clone(subscription), guest))
-        });
-        self.parts.dispatcher.attach(attached.collect());
-        let broker = &self.parts.broker;
-        for subscription in change.begin {
-            let sink: Arc<dyn Sink> = Arc::new(self.parts.dispatcher.clone());
-            broker.subscribe(subscription, sink).await?;
-        }
-        for subscription in change.alter {
-            broker.resubscribe(subscription).await?;
-        }
-        // Peers stand in for members that end, and members for peers: they must know of the new before the old go.
-        self.parts.network.announce(change::all(new));
-        let mut discarded = 0;
-        for id in &change.end {
-            discarded += broker.unsubscribe(id).await?.discarded;
-        }
-        Ok(discarded)
+        self.switch((Some(turn), changing), table, Record::Remove(key, removed)).await
     }
 }

@@ -29,6 +29,7 @@ mod tls;
 mod view;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tikv_jemallocator::Jemalloc;
 
@@ -39,15 +40,23 @@ use cli::{Arguments, Command};
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// How long the process waits at its end for calls to the system that nobody waits for any more: a file on a disk that does
+/// not answer must not keep it. What it finishes in good order was waited for before. Arbitrary.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let Arguments { connection, command } = Arguments::parse();
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(async {
-            match command {
-                Command::Serve(arguments) => serve::run(arguments).await,
-                Command::Client(command) => cli::run(connection, command).await,
-            }
-        }),
+        Ok(runtime) => {
+            let exit = runtime.block_on(async {
+                match command {
+                    Command::Serve(arguments) => serve::run(arguments).await,
+                    Command::Client(command) => cli::run(connection, command).await,
+                }
+            });
+            runtime.shutdown_timeout(PATIENCE);
+            exit
+        }
         Err(error) => {
             cli::output::talk(&format!("error: cannot start: {error}"));
             ExitCode::FAILURE

@@ -1,8 +1,10 @@
 //! Answers that take a while and say on the way how far they are, to those who ask for that: a stream with an event
 //! `stage` as each stage begins, and a last one, `done` or `problem`, with the very body of the ordinary answer.
+//!
+//! The work goes on by itself and not as somebody reads of it: a body over HTTP/2 is not even looked at while its client
+//! leaves no window, and what work holds until it is done, others may wait for.
 
 use std::future::Future;
-use std::pin::Pin;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
@@ -10,8 +12,10 @@ use http::header::ACCEPT;
 use http::{HeaderMap, Response};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use hostel_api::change::StageBegunView;
+use hostel_api::problem::Code;
 
 use super::Answer;
 use crate::access::audit::Awaited;
@@ -19,10 +23,8 @@ use crate::answer::Failure;
 use crate::deploy::Stages;
 use crate::follow::{EVENT_STREAM, Message, Source, stream};
 
-type Work = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
 /// Does the work, and answers when it is done, or follows it if that is asked for. If who asks leaves, it is cancelled
-/// either way.
+/// either way; if they stay and do not read, it is not.
 pub(super) async fn answer<W, F>(headers: &HeaderMap, work: W) -> Answer
 where
     W: FnOnce(Stages) -> F,
@@ -33,9 +35,13 @@ where
     }
     let (stages, told) = Stages::telling();
     let work = work(stages);
-    let work: Work = Box::pin(async move { work.await.unwrap_or_else(Failure::into_response) });
     let awaited = Awaited::default();
-    let followed = Followed { told, work: Some(work), last: None, awaited: awaited.clone() };
+    let outcome = awaited.clone();
+    let work = tokio::spawn(async move {
+        let response = work.await.unwrap_or_else(Failure::into_response);
+        last(response, &outcome).await
+    });
+    let followed = Followed { told, work: Some(AbortOnDropHandle::new(work)), last: None, awaited: awaited.clone() };
     // The host's end waits for it as for every request that was begun.
     let mut response = stream(Vec::new(), followed, CancellationToken::new());
     response.extensions_mut().insert(awaited);
@@ -50,9 +56,10 @@ fn is_followed(headers: &HeaderMap) -> bool {
 
 /// Work that is followed.
 struct Followed {
+    /// Bounded, and nobody waits for room in it: what does not fit is not told.
     told: mpsc::Receiver<StageBegunView>,
-    /// `None`: it is done.
-    work: Option<Work>,
+    /// A task, which ends with this; `None`: it is done.
+    work: Option<AbortOnDropHandle<Message>>,
     /// What came of it, until it is said.
     last: Option<Message>,
     awaited: Awaited,
@@ -64,9 +71,16 @@ impl Source for Followed {
             tokio::select! {
                 biased;
                 Some(stage) = self.told.recv() => return Message::json("stage", None, &stage),
-                response = work => {
-                    self.last = Some(last(response, &self.awaited).await);
+                done = work => {
                     self.work = None;
+                    self.last = Some(match done {
+                        Ok(message) => message,
+                        // A panic, which has been told already.
+                        Err(error) => {
+                            let failure = Failure::new(Code::Internal, error.to_string());
+                            last(failure.into_response(), &self.awaited).await
+                        }
+                    });
                 }
             }
         }
@@ -90,9 +104,11 @@ async fn last(response: Response<Body>, awaited: &Awaited) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
+    use std::pin::pin;
 
-    use hostel_api::problem::Code;
+    use futures_util::{StreamExt, poll};
+    use http::StatusCode;
+    use tokio::sync::oneshot;
 
     use super::*;
     use crate::answer::json;
@@ -138,5 +154,48 @@ mod tests {
             "{text}"
         );
         assert_eq!(awaited.get().unwrap().status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    /// Found by a review: a client over HTTP/2 that left no window for a stage held the lock of all deployments for as
+    /// long as it liked.
+    #[tokio::test]
+    async fn work_goes_on_though_nobody_reads_of_it() {
+        let (done, is_done) = oneshot::channel();
+        let work = |mut stages: Stages| async move {
+            for _ in 0..100 {
+                stages.enter("check");
+                tokio::task::yield_now().await;
+            }
+            done.send(()).unwrap();
+            Ok(json(StatusCode::OK, &"it runs"))
+        };
+        let mut body = answer(&accepting(EVENT_STREAM), work).await.unwrap().into_body().into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), ": following\n\n");
+        is_done.await.unwrap();
+        let mut rest = String::new();
+        while let Some(chunk) = body.next().await {
+            rest.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        }
+        let told = rest.matches("event: stage\n").count();
+        assert!((1..100).contains(&told), "{told}: what does not fit is not told");
+        assert!(rest.ends_with("event: done\ndata: \"it runs\"\n\n"), "{rest}");
+    }
+
+    #[tokio::test]
+    async fn work_ends_where_it_stands_if_who_asked_leaves() {
+        let (held, is_dropped) = oneshot::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let work = |_: Stages| async move {
+            begun.send(()).unwrap();
+            std::future::pending::<()>().await;
+            drop(held);
+            Ok(json(StatusCode::OK, &"never"))
+        };
+        let response = answer(&accepting(EVENT_STREAM), work).await.unwrap();
+        has_begun.await.unwrap();
+        let mut is_dropped = pin!(is_dropped);
+        assert!(poll!(&mut is_dropped).is_pending());
+        drop(response);
+        assert!(is_dropped.await.is_err());
     }
 }

@@ -68,7 +68,7 @@ impl Deployments {
                 self.retain_permitted(Arc::make_mut(&mut deployment.handler));
             }
         }
-        if any { self.switch(changing, table, Record::Nothing).await } else { Ok(0) }
+        if any { self.switch((None, changing), table, Record::Nothing).await } else { Ok(0) }
     }
 
     fn may_hear(&self, subscription: &Subscription) -> bool {

@@ -100,6 +100,9 @@ pub(crate) enum Refusal {
     /// The log takes nothing any more.
     #[error("the log takes nothing more: {0}")]
     Unavailable(String),
+    /// The host ends, and begins no change any more.
+    #[error("the host is shutting down")]
+    Ending,
     /// The host failed.
     #[error("{0}")]
     Internal(String),

@@ -34,7 +34,7 @@ impl Stages {
     }
 
     /// A stage begins, and the one that was under way ends.
-    pub(super) fn enter(&mut self, stage: &'static str) {
+    pub(crate) fn enter(&mut self, stage: &'static str) {
         let now = self.end();
         self.current = Some((stage, now));
         if let Some(told) = &self.told {

@@ -204,6 +204,18 @@ impl Watched {
         }
     }
 
+    /// Lists no refusal any more.
+    fn forgive_all(&mut self) {
+        for handler in std::mem::take(&mut self.refused).into_values() {
+            self.deployments.forgive(&self.tenant, &handler);
+        }
+    }
+
+    /// Whether nothing is left of it: neither what came from it nor what is listed as refused.
+    fn is_over(&self) -> bool {
+        self.record.is_empty() && self.known.is_empty()
+    }
+
     async fn deploy(&mut self, entry: &str, sight: Sight) -> Result<(), NotDeployed> {
         let (folder, limits) = (self.folder.clone(), (self.component_limit, self.deployments.files().limit()));
         let read = tokio::task::spawn_blocking(move || look::read(&folder, &sight, limits)).await;

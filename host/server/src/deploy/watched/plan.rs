@@ -87,7 +87,7 @@ mod tests {
         let manifest = folder.join("handler.toml");
         std::fs::write(&manifest, content).unwrap();
         let stamp = crate::stamp::Stamp::of(&manifest).unwrap();
-        Sight { manifest: (manifest, stamp), component: Some((PathBuf::from("a.wasm"), None)), files: None }
+        Sight { manifest: (manifest, Some(stamp)), component: Some((PathBuf::from("a.wasm"), None)), files: None }
     }
 
     fn looked(entries: &[(&str, &Sight)]) -> BTreeMap<String, Sight> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use hostel_api::problem::Code;
 use hostel_event::name::Tenant;
+use hostel_event::time::Timestamp;
 
 use super::look::{Folder, Links};
 use super::record::Record;
@@ -27,6 +28,13 @@ pub(crate) enum Kind {
     Link,
 }
 
+/// A tenant's own folder.
+struct Own {
+    watched: Watched,
+    /// When the tenant was created whose it is: one that was deleted and made again is another. `None`: there was none.
+    since: Option<Timestamp>,
+}
+
 /// See the module's page.
 pub(crate) struct Tenants {
     folder: PathBuf,
@@ -34,7 +42,7 @@ pub(crate) struct Tenants {
     records: PathBuf,
     deployments: Arc<Deployments>,
     component_limit: usize,
-    watched: BTreeMap<Tenant, Watched>,
+    watched: BTreeMap<Tenant, Own>,
     /// Why what is nobody's is not taken, so that it is told once.
     told: BTreeMap<String, (Code, String)>,
     /// Whether the last look failed, so that it is told once.
@@ -71,7 +79,13 @@ impl Tenants {
         let record = Record::open(self.records.join(format!("{tenant}.json")), &tenant).await;
         let deployments = Arc::clone(&self.deployments);
         let watched = Watched::new(folder, tenant.clone(), deployments, (record, self.component_limit));
-        self.watched.insert(tenant, watched);
+        let since = self.since(&tenant);
+        self.watched.insert(tenant, Own { watched, since });
+    }
+
+    /// When a tenant was created, if it is there.
+    fn since(&self, tenant: &Tenant) -> Option<Timestamp> {
+        self.deployments.parts.tenants.get(tenant).map(|record| record.created_at)
     }
 
     /// Looks once, and does what there is to do.
@@ -101,25 +115,30 @@ impl Tenants {
             if !self.watched.contains_key(&tenant) {
                 self.watch(tenant.clone()).await;
             }
-            if let Some(watched) = self.watched.get_mut(&tenant) {
-                watched.turn().await;
+            if let Some(own) = self.watched.get_mut(&tenant) {
+                own.watched.turn().await;
             }
         }
     }
 
-    /// Deals with those that are watched and not there.
+    /// Deals with those that are watched and not there, or are another tenant's now.
     async fn leave(&mut self, there: &[Tenant]) {
-        let gone: Vec<Tenant> = self.watched.keys().filter(|tenant| !there.contains(tenant)).cloned().collect();
+        let is_as_before = |(tenant, own): &(&Tenant, &Own)| there.contains(tenant) && own.since == self.since(tenant);
+        let gone: Vec<Tenant> =
+            self.watched.iter().filter(|one| !is_as_before(one)).map(|(tenant, _)| tenant.clone()).collect();
         for tenant in gone {
-            let Some(mut watched) = self.watched.remove(&tenant) else { continue };
-            let is_tenant = self.deployments.parts.tenants.has(&tenant);
+            let Some(Own { mut watched, since }) = self.watched.remove(&tenant) else { continue };
+            let is_tenant = since.is_some() && since == self.since(&tenant);
             if is_tenant {
                 // Of an empty folder.
                 watched.follow(&BTreeMap::new()).await;
             }
-            if is_tenant && !watched.record.is_empty() {
-                self.watched.insert(tenant, watched);
-            } else if let Err(error) = watched.record.forget().await {
+            if is_tenant && !watched.is_over() {
+                self.watched.insert(tenant, Own { watched, since });
+                continue;
+            }
+            watched.forgive_all();
+            if let Err(error) = watched.record.forget().await {
                 telemetry::watched_trouble(&format!("cannot forget what came from `{tenant}`: {error}"));
             }
         }
