@@ -77,7 +77,10 @@ async fn an_event_that_waits_for_its_retry_gets_it_after_a_crash() {
     let host = Host::start().await;
     host.deploy(&sample("rust/scribe"), |_| ()).await;
     // Longer than it takes to see it wait, and to kill the host.
-    host.client.publish(&publication("scribe.do", "first retry 5000\nincrement notes done 1")).await.expect("published");
+    host.client
+        .publish(&publication("scribe.do", "first retry 5000\nincrement notes done 1"))
+        .await
+        .expect("published");
     until(&host, "retried", |one| one.delivered == 1 && one.running == 0).await;
     let host = Host::start_in(host.kill().await, "").await;
     until(&host, "acknowledged", |one| one.acked == 1).await;

@@ -56,7 +56,7 @@ const fn with_stack(behaviour: &'static str, outcome: &'static str, reason: &'st
 }
 
 /// Every behaviour of the fixture, some with several numbers.
-const CASES: [Case; 48] = [
+const CASES: [Case; 53] = [
     // First, since it takes longest.
     with_stack("extend-forever", "deadline", "it was computing"),
     case("ok", "ack", ""),
@@ -105,6 +105,11 @@ const CASES: [Case; 48] = [
     case("write-file", "reject", "(os error "),
     case("remove-file", "reject", "(os error "),
     case("open-files:2", "reject", "0 are open: "),
+    case("hold-files", "deadline", "the handler did not return within 250ms; it was waiting in a call to the host"),
+    case("hold-streams", "reject", "there is no folder"),
+    case("share-file", "reject", "there is no folder"),
+    case("hold-lists", "reject", "there is no folder"),
+    case("count-folder", "reject", "(os error "),
     case("read-then-count", "reject", "(os error "),
     case("list-environment", "reject", "arguments [], environment []"),
     case("dance", "reject", r#"unknown behaviour "dance""#),

@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use hostel_event::handler::Handler;
+use hostel_event::handler::{Handler, Limits};
 use hostel_event::name::Version;
 use hostel_event::outcome::{Fault, FaultKind, Log, Report};
 use hostel_event::port::{Call, Invoke};
@@ -20,6 +21,10 @@ use crate::invocation::{Invocation, reason};
 use crate::meter::Meter;
 use crate::runtime::Inner;
 use crate::warm::Pool;
+
+/// The most time that `init` gets. Arbitrary: enough for Python to import what it needs, and short beside what waits for it:
+/// the next deployment of its tenant, and at a start all other handlers.
+const INIT: Duration = Duration::from_secs(60);
 
 /// A component together with one handler's limits and grants.
 pub struct Guest {
@@ -36,6 +41,11 @@ pub struct Guest {
     denied: AtomicU64,
     /// Itself, for what goes on aside.
     this: Weak<Self>,
+}
+
+/// The limits under which `init` runs.
+fn of_init(limits: &Limits) -> Limits {
+    Limits { deadline: limits.deadline.min(INIT), ..limits.clone() }
 }
 
 /// Why a handler could not be made ready, and what it logged on the way.
@@ -117,8 +127,8 @@ impl Guest {
         self.reuse.get() > 1
     }
 
-    /// Makes an instance of its own and runs its `lifecycle.init` if it exports one, under the handler's limits. To be called once
-    /// before the first event, so that what can never run is refused and not retried. Returns what it logged.
+    /// Makes an instance of its own and runs its `lifecycle.init` if it exports one, under the handler's limits, and for at most
+    /// a minute. To be called once before the first event, so that what can never run is refused and not retried. Returns what it logged.
     ///
     /// Cancelling ends the guest where it stands.
     ///
@@ -129,7 +139,7 @@ impl Guest {
         // Nobody waits for it but who deploys.
         let work = async move {
             let turn = guest.runtime.turns.begin(&guest.handler.tenant).await;
-            let meter = Arc::new(Meter::aside(&guest.handler.limits, turn));
+            let meter = Arc::new(Meter::aside(&of_init(&guest.handler.limits), turn));
             let mut invocation = Invocation::fresh(&guest, meter);
             let error = match invocation.init().await {
                 Ok(Ok(())) => return Ok(invocation.finish_log()),
@@ -205,5 +215,17 @@ impl fmt::Debug for Guest {
             .field("handler", &self.handler.name)
             .field("component", &self.component)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_gets_what_the_manifest_says_and_no_more_than_a_minute() {
+        let limits = |seconds| Limits { deadline: Duration::from_secs(seconds), ..Limits::default() };
+        assert_eq!(of_init(&limits(5)), limits(5));
+        assert_eq!(of_init(&limits(3_600)), limits(60));
     }
 }

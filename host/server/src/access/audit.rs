@@ -102,7 +102,7 @@ impl Audit {
             status: LEFT,
             code: None,
         };
-        Begun { audit: self.clone(), line: Some(line) }
+        Begun { audit: self.clone(), line: Some(line), awaited: None }
     }
 
     /// The newest lines, newest first: at most `limit`, of one tenant if given, older than `before` if given.
@@ -126,16 +126,19 @@ impl Audit {
 pub(super) struct Begun {
     audit: Audit,
     line: Option<AuditView>,
+    /// What will have come of it, where its answer is followed.
+    awaited: Option<Awaited>,
 }
 
 impl Begun {
     /// Writes it, with what came of it, and gives the answer back. What comes of an answer that is followed is written
-    /// before its last message goes out, so that whoever has that finds the line.
-    pub(super) async fn answered(self, response: Response<Body>) -> Response<Body> {
+    /// before its last message goes out, so that whoever has that finds the line; or when they leave without it.
+    pub(super) async fn answered(mut self, response: Response<Body>) -> Response<Body> {
         let Some(awaited) = response.extensions().get::<Awaited>().cloned() else {
             self.end(&response).await;
             return response;
         };
+        self.awaited = Some(awaited.clone());
         let (head, body) = response.into_parts();
         let state = (body.into_data_stream(), Some(self), awaited);
         let body = futures_util::stream::unfold(state, |(mut chunks, mut begun, awaited)| async move {
@@ -150,12 +153,17 @@ impl Begun {
         Response::from_parts(head, Body::from_stream(body))
     }
 
-    fn end<B>(mut self, response: &Response<B>) -> impl Future<Output = ()> + Send + use<B> {
+    /// What came of it.
+    fn note<B>(&mut self, response: &Response<B>) {
         if let Some(line) = &mut self.line {
             line.status = response.status().as_u16();
             line.code = response.extensions().get::<Refused>().map(|Refused(code)| code.clone());
             line.detail = response.extensions().get::<Detail>().map(|Detail(text)| cut(text.clone()));
         }
+    }
+
+    fn end<B>(mut self, response: &Response<B>) -> impl Future<Output = ()> + Send + use<B> {
+        self.note(response);
         async move {
             // It waits for the disk. A panic in it has been told already.
             let _ = tokio::task::spawn_blocking(move || drop(self)).await;
@@ -165,6 +173,11 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
+        if let Some(awaited) = self.awaited.take()
+            && let Some(outcome) = awaited.get()
+        {
+            self.note(outcome);
+        }
         if let Some(line) = self.line.take() {
             self.audit.write(line);
         }
@@ -314,6 +327,26 @@ mod tests {
         drop(begun(&audit, None, "a"));
         let lines = audit.read(None, None, 10);
         assert_eq!((lines.len(), lines[0].status), (1, LEFT));
+    }
+
+    #[tokio::test]
+    async fn what_came_of_a_request_is_written_down_though_nobody_read_the_end_of_its_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        for done in [true, false] {
+            let awaited = Awaited::default();
+            let mut response = Response::new(Body::from("first"));
+            response.extensions_mut().insert(awaited.clone());
+            let response = begun(&audit, None, "a").answered(response).await;
+            if done {
+                let mut outcome = Response::new(());
+                *outcome.status_mut() = http::StatusCode::CREATED;
+                awaited.set(outcome);
+            }
+            drop(response);
+        }
+        let lines = audit.read(None, None, 10);
+        assert_eq!(lines.iter().map(|line| line.status).collect::<Vec<_>>(), [LEFT, 201]);
     }
 
     #[test]
