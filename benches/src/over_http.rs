@@ -93,7 +93,8 @@ impl Servers {
 
     /// With this config, and with instances that serve so many events.
     fn start_with(program: &Path, component: &Path, (config, reuse): (&str, Option<u32>)) -> Result<Self> {
-        let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // One thread, whose share of the cores is about the same beside a server that is slow and one that is fast.
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (host, bare) = (Host::start_with(program, config)?, Bare::start()?);
         tokio.block_on(host.deploy(component, work::PATTERN, reuse))?;
         let path = format!("/topics/{}", work::TOPIC);
