@@ -12,6 +12,7 @@ pub(crate) mod files;
 mod kept;
 mod permit;
 mod refusal;
+mod restore;
 mod specification;
 mod stages;
 mod switch;
@@ -33,7 +34,6 @@ use hostel_dispatch::driver::Dispatcher;
 use hostel_event::handler::{Digest, Handler};
 use hostel_event::name::{HandlerName, Tenant};
 use hostel_event::port::{Broker, Clock};
-use hostel_event::subscription::Place;
 use hostel_event::time::Timestamp;
 use hostel_runtime::{Component, Guest, Runtime, World};
 
@@ -41,12 +41,11 @@ use crate::keep::Keep;
 use crate::network::Network;
 use crate::observe::Watchers;
 use crate::secrets::Secrets;
-use crate::telemetry;
 use crate::tenants::Tenants;
 
 use components::Components;
 use files::{Files, Prepared};
-use kept::{Document, Kept, Row};
+use kept::Kept;
 pub(crate) use refusal::Refusal;
 pub(crate) use stages::Stages;
 use switch::Record;
@@ -300,69 +299,6 @@ impl Deployments {
         took.enter("init");
         guest.init().await?;
         Ok((guest, component.world(), files))
-    }
-
-    /// Runs again what ran when the host ended. What of it cannot run is told and listed as failed; the rest runs.
-    ///
-    /// # Errors
-    /// What was kept cannot be read, or the broker would not have its subscriptions.
-    pub(crate) async fn restore(self: &Arc<Self>) -> Result<(), Refusal> {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
-        let mut table = self.table.read().clone();
-        let rows = self.kept.read().await?;
-        let owners = rows.iter().map(|row| row.tenant.clone()).collect();
-        self.parts.tenants.adopt(owners, self.parts.clock.wall()).await?;
-        for Row { tenant, name, document } in rows {
-            let deployed = document.as_ref().ok().map(|document| document.deployed());
-            let revived = match document {
-                Ok(document) => self.revive(&tenant, document).await.map_err(|refusal| refusal.to_string()),
-                Err(reason) => Err(reason),
-            };
-            match revived {
-                Ok(deployment) => {
-                    table.insert((tenant, name), deployment);
-                }
-                Err(reason) => {
-                    telemetry::not_restored(tenant.as_str(), name.as_str(), &reason);
-                    let failed = Failed { name: name.clone(), deployed, reason };
-                    self.failed.write().insert((tenant, name), failed);
-                }
-            }
-        }
-        telemetry::restored(table.len());
-        self.switch((None, changing), table, Record::Nothing).await?;
-        self.end_left().await
-    }
-
-    /// Ends subscriptions that nothing has which is deployed: the host ended while they were being ended, after what was
-    /// kept of their handler was removed or changed. Those of a handler that does not run wait for it.
-    async fn end_left(&self) -> Result<(), Refusal> {
-        let _changing = self.changing.lock().await;
-        for one in self.parts.broker.absent() {
-            let is_of = |(tenant, name): &(Tenant, HandlerName)| {
-                one.id.tenant() == tenant.as_str() && one.id.handler() == name.as_str()
-            };
-            let waits = self.failed.read().keys().any(is_of);
-            if one.place == Place::Local && !waits {
-                let left = self.parts.broker.unsubscribe(&one.id).await?;
-                telemetry::ended_late(&one.id, left.discarded, left.handed_over);
-            }
-        }
-        Ok(())
-    }
-
-    async fn revive(&self, tenant: &Tenant, document: Document) -> Result<Deployment, Refusal> {
-        let mut handler = specification::handler(tenant, &document.manifest)?;
-        self.retain_permitted(&mut handler);
-        let handler = Arc::new(handler);
-        let mut took = Stages::silent();
-        let (guest, world, files) = self.prepare(&handler, &mut took).await?;
-        if let Some(files) = files {
-            files.keep();
-        }
-        let took = took.ended();
-        let (manifest, deployed_at) = document.deployed();
-        Ok(Deployment { handler, guest, world, deployed_at, manifest, previous: document.previous.map(Arc::new), took })
     }
 
     /// Deploys again what ran before a handler's last deployment.
