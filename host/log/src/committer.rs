@@ -278,7 +278,9 @@ impl Committer {
         if self.shared.poisoned().is_none() && self.sync().is_ok() {
             let closing = frame::encode(self.sequence + 1, self.synced, &frame::Writes::new());
             if self.wal.append(&closing).is_ok() {
-                let _ = self.wal.file().sync().and_then(|()| self.wal.trim());
+                // Before the sync, which then has no zeros to write.
+                let _ = self.wal.trim();
+                let _ = self.wal.file().sync();
             }
         }
         drop(self.to_syncer);

@@ -62,9 +62,7 @@ impl Wal {
         let (file, length) = Self::new_segment(disk.as_ref(), &folder, &path, first)?;
         let sealed_bytes = sealed.iter().map(|(_, _, bytes)| bytes).sum();
         let sealed = sealed.into_iter().map(|(path, last, _)| (path, last)).collect();
-        let mut wal = Self { disk, folder, file, length, reserved: Some(length), sealed, sealed_bytes, path };
-        wal.reserve(length);
-        Ok(wal)
+        Ok(Self { disk, folder, file, length, reserved: Some(length), sealed, sealed_bytes, path })
     }
 
     fn new_segment(disk: &dyn Disk, folder: &Path, path: &Path, first: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
@@ -81,11 +79,10 @@ impl Wal {
 
     /// Appends a frame.
     pub(crate) fn append(&mut self, frame: &[u8]) -> Result<(), AppendError> {
-        let end = self.length + frame.len() as u64;
-        self.reserve(end);
         match self.file.write_at(self.length, frame) {
             Ok(()) => {
-                self.length = end;
+                self.length += frame.len() as u64;
+                self.reserve();
                 Ok(())
             }
             Err(error) if is_full(&error) => match self.trim() {
@@ -96,10 +93,10 @@ impl Wal {
         }
     }
 
-    /// Sees to it that there is space up to this length. If there is not, the file grows with what is written.
-    fn reserve(&mut self, length: u64) {
-        if self.reserved.is_some_and(|reserved| reserved < length) {
-            let ahead = length.next_multiple_of(AHEAD);
+    /// Makes room after the last frame if that took what there was. If it cannot, the file grows with what is written.
+    fn reserve(&mut self) {
+        if self.reserved.is_some_and(|reserved| reserved < self.length) {
+            let ahead = self.length.next_multiple_of(AHEAD);
             self.reserved = self.file.reserve(ahead).is_ok().then_some(ahead);
         }
     }

@@ -39,14 +39,19 @@ fn segment(folder: &Path) -> PathBuf {
     all.into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
 }
 
-#[test]
-fn a_flipped_byte_anywhere_in_the_log_is_found_with_its_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
+/// A log with two groups.
+fn one_and_two(folder: &Path) -> Log {
+    let log = open(folder);
     for body in [b"one", b"two"] {
         with(&log, |batch| _ = batch.publish(publish("a", body))).unwrap();
     }
-    drop(log);
+    log
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_the_log_is_found_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(one_and_two(folder.path()));
     let segment = segment(folder.path());
     let length = fs::metadata(&segment).unwrap().len() as usize;
     // All but the closing frame, of which nobody was told anything. A store that is refused is left as it is, so one
@@ -67,10 +72,7 @@ fn a_flipped_byte_anywhere_in_the_log_is_found_with_its_place() {
 #[test]
 fn room_that_was_made_ahead_is_no_torn_end_and_hides_no_damage() {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path());
-    for body in [b"one", b"two"] {
-        with(&log, |batch| _ = batch.publish(publish("a", body))).unwrap();
-    }
+    let _open = one_and_two(folder.path());
     // As it is when the host dies now.
     let crashed = tempfile::tempdir().unwrap();
     copy(folder.path(), crashed.path());
