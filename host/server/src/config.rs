@@ -157,6 +157,11 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// Where it is, without the scheme.
+    fn place(&self) -> &str {
+        self.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/')
+    }
+
     /// Whether what goes there is encrypted.
     fn is_secure(&self) -> bool {
         self.address.starts_with("https://")
@@ -164,8 +169,8 @@ impl Registry {
 
     /// Whether a token goes there that others can read on its way.
     fn shows_token_to_all(&self) -> bool {
-        let host = self.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/');
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+        let place = self.place();
+        let host = place.rsplit_once(':').map_or(place, |(host, _)| host).trim_matches(['[', ']']);
         let is_own = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let shows = self.kind == RegistryKind::Http && !self.token_file.as_os_str().is_empty();
         shows && !self.is_secure() && !is_own
@@ -173,16 +178,12 @@ impl Registry {
 
     /// Whether another may be the same, as far as the config tells. One in the host's memory is nobody else's.
     fn may_be(&self, other: &Self) -> bool {
-        let place = |one: &Self| {
-            let address = one.address.rsplit("://").next().unwrap_or_default();
-            address.trim_end_matches('/').to_ascii_lowercase()
-        };
         match (self.kind, other.kind) {
             (RegistryKind::Mdns, RegistryKind::Mdns) => {
                 // Without a name it is whichever the listener is on.
                 self.interface == other.interface || self.interface.is_empty() || other.interface.is_empty()
             }
-            (RegistryKind::Http, RegistryKind::Http) => place(self) == place(other),
+            (RegistryKind::Http, RegistryKind::Http) => self.place().eq_ignore_ascii_case(other.place()),
             _ => false,
         }
     }

@@ -134,21 +134,20 @@ impl Begun {
     /// Writes it, with what came of it, and gives the answer back. What comes of an answer that is followed is written
     /// before its last message goes out, so that whoever has that finds the line; or when they leave without it.
     pub(super) async fn answered(mut self, response: Response<Body>) -> Response<Body> {
-        let Some(awaited) = response.extensions().get::<Awaited>().cloned() else {
-            self.end(&response).await;
+        self.awaited = response.extensions().get::<Awaited>().cloned();
+        if self.awaited.is_none() {
+            self.note(&response);
+            self.end().await;
             return response;
-        };
-        self.awaited = Some(awaited.clone());
+        }
         let (head, body) = response.into_parts();
-        let state = (body.into_data_stream(), Some(self), awaited);
-        let body = futures_util::stream::unfold(state, |(mut chunks, mut begun, awaited)| async move {
+        let state = (body.into_data_stream(), Some(self));
+        let body = futures_util::stream::unfold(state, |(mut chunks, mut begun)| async move {
             let chunk = chunks.next().await?;
-            if let Some(outcome) = awaited.get()
-                && let Some(begun) = begun.take()
-            {
-                begun.end(outcome).await;
+            if let Some(begun) = begun.take_if(|begun| begun.outcome().is_some()) {
+                begun.end().await;
             }
-            Some((chunk, (chunks, begun, awaited)))
+            Some((chunk, (chunks, begun)))
         });
         Response::from_parts(head, Body::from_stream(body))
     }
@@ -162,20 +161,22 @@ impl Begun {
         }
     }
 
-    fn end<B>(mut self, response: &Response<B>) -> impl Future<Output = ()> + Send + use<B> {
-        self.note(response);
-        async move {
-            // It waits for the disk. A panic in it has been told already.
-            let _ = tokio::task::spawn_blocking(move || drop(self)).await;
-        }
+    /// What came of it by now, where that is awaited.
+    fn outcome(&self) -> Option<&Response<()>> {
+        self.awaited.as_ref().and_then(Awaited::get)
+    }
+
+    /// Writes it, off the threads that serve.
+    async fn end(self) {
+        // It waits for the disk. A panic in it has been told already.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some(awaited) = self.awaited.take()
-            && let Some(outcome) = awaited.get()
-        {
+        let awaited = self.awaited.take();
+        if let Some(outcome) = awaited.as_ref().and_then(Awaited::get) {
             self.note(outcome);
         }
         if let Some(line) = self.line.take() {
@@ -306,13 +307,13 @@ mod tests {
         {
             let audit = Audit::open(folder.path()).unwrap();
             for (tenant, target) in [("acme", "a"), ("globex", "b"), ("acme", "c")] {
-                begun(&audit, Some(tenant), target).end(&Response::<()>::default()).await;
+                begun(&audit, Some(tenant), target).answered(Response::default()).await;
             }
         }
         // As a crash in the middle of a line leaves it.
         File::options().append(true).open(path(folder.path(), 0)).unwrap().write_all(b"{\"id\":9,").unwrap();
         let audit = Audit::open(folder.path()).unwrap();
-        begun(&audit, Some("acme"), "d").end(&Response::<()>::default()).await;
+        begun(&audit, Some("acme"), "d").answered(Response::default()).await;
         let audit = Audit::open(folder.path()).unwrap();
         assert_eq!(targets(&audit.read(None, None, 10)), ["d", "c", "b", "a"]);
         assert_eq!(targets(&audit.read(Some("acme"), None, 2)), ["d", "c"]);

@@ -295,22 +295,22 @@ pub(super) fn check_registry(
         "`{}.use` is `http`, so `{}.address` must say where: the URL of a host's admin API, such as \
          `http://192.0.2.5:4301`",
     );
-    let of_http = [
-        ("address", registry.address.is_empty()),
-        ("token_file", registry.token_file.as_os_str().is_empty()),
+    let of_http =
+        [("address", registry.address.is_empty()), ("token_file", registry.token_file.as_os_str().is_empty())];
+    let of_tls = [
         ("ca", registry.ca.as_os_str().is_empty()),
         ("client_certificate", registry.client_certificate.as_os_str().is_empty()),
         ("client_key", registry.client_key.as_os_str().is_empty()),
     ];
-    for (key, is_empty) in of_http {
+    for (key, is_empty) in of_http.into_iter().chain(of_tls) {
         wrong(!http && !is_empty, &format!("`{{}}.{key}` is for `{{}}.use = \"http\"` alone"));
     }
     let plain = http && !registry.is_secure();
-    for (key, is_empty) in of_http.into_iter().skip(2) {
+    for (key, is_empty) in of_tls {
         let text = "has no effect unless `{}.address` begins with `https://`";
         wrong(plain && !is_empty, &format!("`{{}}.{key}` {text}"));
     }
-    let host = registry.address.rsplit("://").next().unwrap_or_default().trim_end_matches('/');
+    let host = registry.place();
     let is_own = host.parse() == Ok(config.admin.listen) || host == format!("localhost:{}", config.admin.listen.port());
     wrong(http && is_own, "`{}.address` is this host's own; use `{}.use = \"memory\"` to be the registry");
     let mdns = registry.kind == RegistryKind::Mdns;

@@ -110,6 +110,11 @@ fn acme() -> Tenant {
     Tenant::new("acme").unwrap()
 }
 
+/// What [`Bench::upload`] calls each handler.
+fn quick() -> HandlerName {
+    HandlerName::new("quick").unwrap()
+}
+
 /// Polls a future until it is done, or waits and it is time to leave; `None` if it is dropped then.
 async fn left<F: Future>(mut leaves: impl FnMut() -> bool, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
@@ -140,8 +145,7 @@ fn told(changes: &mut Receiver<Arc<changes::Change>>) -> Vec<ChangeKind> {
 async fn a_deployment_that_is_made_is_told_wherever_its_client_leaves() {
     let bench = Bench::of(BrokerKind::Durable).await;
     let (acme, deployments) = (acme(), bench.deployments());
-    let manifest = bench.upload(&acme, "").await;
-    let name = HandlerName::new("quick").unwrap();
+    let (name, manifest) = (quick(), bench.upload(&acme, "").await);
     let mut changes = bench.changes();
     for wait in 0.. {
         let seen = left(at(wait), deployments.deploy(&acme, &manifest, Stages::silent())).await;
@@ -172,8 +176,7 @@ async fn a_deployment_that_is_made_is_told_wherever_its_client_leaves() {
 async fn a_handler_that_is_taken_away_is_told_wherever_its_client_leaves() {
     let bench = Bench::of(BrokerKind::Durable).await;
     let (acme, deployments) = (acme(), bench.deployments());
-    let manifest = bench.upload(&acme, "").await;
-    let name = HandlerName::new("quick").unwrap();
+    let (name, manifest) = (quick(), bench.upload(&acme, "").await);
     let mut changes = bench.changes();
     let mut unseen = 0;
     for wait in 0.. {
@@ -197,8 +200,7 @@ async fn a_handler_that_takes_an_hour_to_be_made_ready_keeps_no_other_tenant_wai
     let bench = Bench::of(BrokerKind::Memory).await;
     let stuck = bench.stuck().await;
     let globex = Tenant::new("globex").unwrap();
-    let manifest = bench.upload(&globex, "").await;
-    let name = HandlerName::new("quick").unwrap();
+    let (name, manifest) = (quick(), bench.upload(&globex, "").await);
     bench.deployments().deploy(&globex, &manifest, Stages::silent()).await.unwrap();
     bench.deployments().undeploy(&globex, &name).await.unwrap();
     assert!(!stuck.is_finished());
