@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,8 +27,10 @@ pub struct Host {
     pub ingress: SocketAddr,
     /// Where its admin API listens.
     pub admin: SocketAddr,
-    /// A client of tenant `default`.
+    /// A client of tenant `default`. Over TLS it believes the certificate that the host made for its admin API.
     pub client: Client,
+    /// Both, as URLs.
+    urls: Urls,
     child: Child,
     data: TempDir,
     /// Reads what the host says, to its end.
@@ -60,14 +62,14 @@ impl Host {
             while let Some(line) = lines.next_line().await.expect("readable") {
                 said.push_str(&line);
                 said.push('\n');
-                if let Some(addresses) = addresses(&line) {
-                    return Some(addresses);
+                if let Some(urls) = Urls::of(&line) {
+                    return Some(urls);
                 }
             }
             None
         };
         let ready = tokio::time::timeout(PATIENCE, ready).await.expect("the host is ready in time");
-        let Some((ingress, admin)) = ready else { panic!("the host did not start:\n{said}") };
+        let Some(urls) = ready else { panic!("the host did not start:\n{said}") };
         let said = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 said.push_str(&line);
@@ -75,10 +77,21 @@ impl Host {
             }
             said
         });
-        let target =
-            Target { admin: format!("http://{admin}"), ingress: format!("http://{ingress}"), tenant: "default".into() };
-        let client = Client::new(&target).expect("good addresses");
-        Self { ingress, admin, client, child, data, said }
+        let (ingress, admin) = (address(&urls.ingress), address(&urls.admin));
+        let client = urls.client("default", data.path());
+        Self { ingress, admin, client, urls, child, data, said }
+    }
+
+    /// Where it is, for a tenant.
+    #[must_use]
+    pub fn target(&self, tenant: &str) -> Target {
+        self.urls.target(tenant)
+    }
+
+    /// The certificate that it made for a face, by the folder that it keeps it in.
+    #[must_use]
+    pub fn certificate(&self, folder: &str) -> PathBuf {
+        certificate(self.data(), folder)
     }
 
     /// The operator's first token, from where a host that asks for tokens wrote it.
@@ -91,12 +104,7 @@ impl Host {
     /// A client of a tenant, which shows no token.
     #[must_use]
     pub fn client_of(&self, tenant: &str) -> Client {
-        let target = Target {
-            admin: format!("http://{}", self.admin),
-            ingress: format!("http://{}", self.ingress),
-            tenant: tenant.to_owned(),
-        };
-        Client::new(&target).expect("good addresses")
+        self.urls.client(tenant, self.data())
     }
 
     /// A client of a tenant with a token.
@@ -224,14 +232,40 @@ pub fn digest(bytes: &[u8]) -> String {
     text
 }
 
-/// The addresses in the line by which the host says that it is ready.
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    if !line.contains(r#""message":"ready""#) {
-        return None;
+/// Where a host is reached.
+struct Urls {
+    ingress: String,
+    admin: String,
+}
+
+impl Urls {
+    /// From the line by which the host says that it is ready.
+    fn of(line: &str) -> Option<Self> {
+        if !line.contains(r#""message":"ready""#) {
+            return None;
+        }
+        let url = |key: &str| {
+            let (_, rest) = line.split_once(&format!(r#""{key}":""#))?;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        Some(Self { ingress: url("ingress")?, admin: url("admin")? })
     }
-    let address = |key: &str| {
-        let (_, rest) = line.split_once(&format!(r#""{key}":"http://"#))?;
-        rest.split_once('"')?.0.parse().ok()
-    };
-    Some((address("ingress")?, address("admin")?))
+
+    fn target(&self, tenant: &str) -> Target {
+        Target { admin: self.admin.clone(), ingress: self.ingress.clone(), tenant: tenant.to_owned() }
+    }
+
+    fn client(&self, tenant: &str, data: &Path) -> Client {
+        let own = self.admin.starts_with("https://").then(|| certificate(data, "tls-admin"));
+        Client::trusting(&self.target(tenant), own.as_deref()).expect("good addresses")
+    }
+}
+
+fn address(url: &str) -> SocketAddr {
+    let (_, address) = url.split_once("://").expect("a URL");
+    address.parse().expect("an address")
+}
+
+fn certificate(data: &Path, folder: &str) -> PathBuf {
+    data.join("data").join(folder).join("certificate.pem")
 }

@@ -2,7 +2,6 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +13,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Child;
 use tokio_rustls::TlsConnector;
 
 use hostel_api::change::{ChangeKind, ChangeView};
-use hostel_api::client::{Client, ClientError, Followed, Item, Progress, Publication, Target};
+use hostel_api::client::{ClientError, Followed, Item, Progress, Publication};
 use hostel_api::manifest::Manifest;
 use hostel_api::unit::Span;
 use hostel_api::view::DeployedView;
-use hostel_tests::host::{Host, PATIENCE, digest, publication, serve};
+use hostel_tests::host::{Host, PATIENCE, digest, publication};
 use hostel_tests::raw::{Answer, exchange, request};
 use hostel_tests::{cli, repository, sample};
 
@@ -183,41 +181,17 @@ async fn the_command_line_follows_changes() {
     child.kill().await.expect("killed");
 }
 
-/// Starts a host whose admin API speaks TLS, and so HTTP/2; says where that is and returns the rest of what it says.
-async fn start_secure(data: &Path) -> (Child, String, tokio::task::JoinHandle<String>) {
-    let config = data.join("hostel.toml");
-    std::fs::write(&config, "admin.secure = true").expect("a config file");
-    let mut child = serve(data).arg("--config").arg(config).spawn().expect("the host starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await.expect("readable") {
-            if let Some((_, rest)) = line.split_once(r#""admin":"https://"#) {
-                return rest.split_once('"').map(|(address, _)| address.to_owned());
-            }
-        }
-        None
-    };
-    let admin = tokio::time::timeout(PATIENCE, ready).await.expect("in time").expect("the host starts");
-    let said = tokio::spawn(async move {
-        let mut said = String::new();
-        while let Ok(Some(line)) = lines.next_line().await {
-            said.push_str(&line);
-        }
-        said
-    });
-    (child, admin, said)
-}
-
 /// Asks over HTTP/2 as a client that takes in no more of an answer than the comment with which a stream begins, and never
 /// reads it. The connection is open as long as the answer is kept.
-async fn unread(admin: &str, certificate: &Path, request: http::Request<Full<Bytes>>) -> http::Response<Incoming> {
+async fn unread(host: &Host, request: http::Request<Full<Bytes>>) -> http::Response<Incoming> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).expect("a good one");
+    let certificate = CertificateDer::from_pem_file(host.certificate("tls-admin")).expect("a certificate");
+    roots.add(certificate).expect("a good one");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(admin).await.expect("the host listens");
+    let stream = TcpStream::connect(host.admin).await.expect("the host listens");
     let name = ServerName::try_from("127.0.0.1").expect("a name");
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("it is believed");
     let mut http2 = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
@@ -232,44 +206,35 @@ async fn unread(admin: &str, certificate: &Path, request: http::Request<Full<Byt
 /// Found by a review: such a client held the lock of all deployments, and the host's end, for as long as it liked.
 #[tokio::test]
 async fn a_client_that_does_not_read_how_far_its_deployment_is_keeps_nobody_waiting() {
-    let data = tempfile::tempdir().expect("a temporary folder");
-    let (mut child, admin, said) = start_secure(data.path()).await;
-    let certificate = data.path().join("data/tls-admin/certificate.pem");
-    let url = format!("https://{admin}");
-    let target = Target { admin: url.clone(), ingress: "http://127.0.0.1:1".to_owned(), tenant: "default".to_owned() };
-    let client = Client::trusting(&target, Some(&certificate)).expect("a good file");
-    let bytes = component("hello.wasm");
-    let digest = digest(&bytes);
-    client.put_component(&digest, bytes.into()).await.expect("a good component");
+    // And so HTTP/2.
+    let host = Host::start_with("admin.secure = true").await;
+    let digest = host.upload(component("hello.wasm")).await;
 
     let mut stalled = Vec::new();
     for name in ["first", "second"] {
         let manifest = Manifest { name: name.to_owned(), ..manifest("rust/hello", &digest) };
         let body = serde_json::to_vec(&manifest).expect("a manifest is JSON");
-        let request = http::Request::put(format!("{url}/v1/tenants/default/handlers/{name}"))
+        let request = http::Request::put(format!("https://{}/v1/tenants/default/handlers/{name}", host.admin))
             .header("Accept", "text/event-stream")
             .header("Content-Type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .expect("a request");
-        let response = unread(&admin, &certificate, request).await;
+        let response = unread(&host, request).await;
         assert_eq!(response.status(), 200);
         stalled.push(response);
     }
     let both_run = async {
-        while client.handlers().await.expect("listed").len() < 2 {
+        while host.client.handlers().await.expect("listed").len() < 2 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, both_run).await.expect("what nobody reads of is deployed");
-    client.deploy(&manifest("rust/hello", &digest)).await.expect("deployed beside them");
-    client.undeploy("first").await.expect("undeployed beside them");
+    host.client.deploy(&manifest("rust/hello", &digest)).await.expect("deployed beside them");
+    host.client.undeploy("first").await.expect("undeployed beside them");
 
-    let pid = child.id().expect("it runs").to_string();
-    let killed = std::process::Command::new("kill").arg("-TERM").arg(pid).status().expect("kill is there");
-    assert!(killed.success());
-    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("ends in time").expect("waited for");
-    assert!(status.success());
-    let said = said.await.expect("read to its end");
+    host.signal("TERM");
+    let (status, said) = host.ended().await;
+    assert!(status.success(), "{said}");
     assert!(said.contains("all deliveries ended"), "{said}");
     drop(stalled);
 }

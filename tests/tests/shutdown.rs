@@ -3,22 +3,27 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use hostel_tests::host::{Host, PATIENCE, publication};
+use hostel_api::manifest::Manifest;
+use hostel_tests::host::{Host, publication};
 use hostel_tests::{raw, sample};
 
 /// Publishes to `hostile` and returns once it runs.
 async fn running(host: &Host, behaviour: &str) {
     host.client.publish(&publication("hostile.do", behaviour)).await.expect("published");
-    let looking = async {
-        loop {
-            let subscriptions = host.client.subscriptions().await.expect("listed");
-            if subscriptions.iter().map(|subscription| subscription.running).sum::<u64>() > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looking).await.expect("it runs");
+    host.until(|hostile| hostile.running > 0).await;
+}
+
+/// Lets an event take its time.
+fn patient(manifest: &mut Manifest) {
+    manifest.limits.deadline = Some("60s".parse().expect("a duration"));
+}
+
+/// The same, one event at a time.
+fn in_turn(manifest: &mut Manifest) {
+    patient(manifest);
+    for subscription in &mut manifest.subscriptions {
+        subscription.concurrency = std::num::NonZeroU32::new(1);
+    }
 }
 
 #[tokio::test]
@@ -34,11 +39,7 @@ async fn an_idle_host_ends_at_once_and_well() {
 #[tokio::test]
 async fn what_runs_waits_and_sleeps_is_finished_first_where_it_is_not_kept() {
     let host = Host::start_with("broker.use = 'memory'").await;
-    host.deploy(&sample("rust/hostile"), |manifest| {
-        manifest.subscriptions[0].concurrency = std::num::NonZeroU32::new(1);
-        manifest.limits.deadline = Some("60s".parse().expect("a duration"));
-    })
-    .await;
+    host.deploy(&sample("rust/hostile"), in_turn).await;
     running(&host, "sleep:3000").await;
     for behaviour in ["ok", "retry-until:2", "ok"] {
         host.client.publish(&publication("hostile.do", behaviour)).await.expect("published");
@@ -53,11 +54,7 @@ async fn what_runs_waits_and_sleeps_is_finished_first_where_it_is_not_kept() {
 async fn what_is_kept_is_not_waited_for_and_goes_on_at_the_next_start() {
     // Far more than anybody waits for a host to end: an hour by its patience, and 500 s of work.
     let host = Host::start_with("shutdown_deadline = '1h'").await;
-    host.deploy(&sample("rust/hostile"), |manifest| {
-        manifest.subscriptions[0].concurrency = std::num::NonZeroU32::new(1);
-        manifest.limits.deadline = Some("60s".parse().expect("a duration"));
-    })
-    .await;
+    host.deploy(&sample("rust/hostile"), in_turn).await;
     for _ in 0..50 {
         host.client.publish(&publication("hostile.do", "sleep:10000")).await.expect("published");
     }
@@ -75,10 +72,7 @@ async fn what_is_kept_is_not_waited_for_and_goes_on_at_the_next_start() {
 #[tokio::test]
 async fn while_it_drains_it_takes_nothing_new_and_says_that_it_is_not_ready() {
     let host = Host::start().await;
-    host.deploy(&sample("rust/hostile"), |manifest| {
-        manifest.limits.deadline = Some("60s".parse().expect("a duration"));
-    })
-    .await;
+    host.deploy(&sample("rust/hostile"), patient).await;
     running(&host, "sleep:4000").await;
     host.signal("TERM");
     let ready = raw::request("GET", "/readyz", &[], b"");
