@@ -140,6 +140,43 @@ async fn a_new_handler_in_rust_handles_its_first_event() {
     greets("a_new_handler_in_rust_handles_its_first_event", "rust", "events/hello.json").await;
 }
 
+/// Allocates what the memory has from the start and more, and panics once.
+const BARE: &str = r#"//! A handler that does without WASI.
+
+/// Handles one event.
+#[hostel::handler]
+fn handle(event: hostel::Event) -> hostel::Result {
+    let large = vec![event.body().len(); 1_000_000];
+    hostel::info!("{} times {:?}", large.len(), large.last());
+    assert!(event.attempt() > 1, "not at the first attempt");
+    Ok(())
+}
+"#;
+
+#[tokio::test]
+async fn a_handler_in_rust_does_without_wasi() {
+    let (_folder, project) = new("bare", "rust").await;
+    let manifest = project.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    fs::write(&manifest, format!("{text}\n[package.metadata.hostel]\nwasi = false\n")).expect("written");
+    fs::write(project.join("src/lib.rs"), BARE).expect("written");
+    if built("a_handler_in_rust_does_without_wasi", &project).await.is_none() {
+        return;
+    }
+    let component = fs::read(project.join("target/bare.wasm")).expect("a component");
+    let imports = |name: &[u8]| component.windows(name.len()).any(|window| window == name);
+    assert!(imports(b"wasi:logging/logging") && !imports(b"wasi:cli/") && !imports(b"wasi:io/"));
+
+    let host = Host::start().await;
+    let manifest = project.join("handler.toml").to_string_lossy().into_owned();
+    let deployed = cli::run(&host, &["deploy", &manifest, "--deadline", "30s"]).await;
+    assert_eq!(deployed.code, Some(0), "{deployed:?}");
+    let published = cli::run(&host, &["publish", "greetings.sent", "seven b", "--wait"]).await;
+    assert!(published.stdout.contains("ack, 2 attempts"), "{published:?}");
+    assert!(published.stdout.contains("1000000 times Some(7)"), "{published:?}");
+    assert!(published.stdout.contains("panicked at src/lib.rs:8:5: not at the first attempt"), "{published:?}");
+}
+
 #[tokio::test]
 async fn a_new_handler_in_go_handles_its_first_event() {
     greets("a_new_handler_in_go_handles_its_first_event", "go", "events/hello.json").await;

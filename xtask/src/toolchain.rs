@@ -17,6 +17,9 @@ use crate::repository;
 /// What guests are compiled for.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
+/// What a handler that does without WASI is compiled for.
+pub(crate) const BARE: &str = "wasm32-unknown-unknown";
+
 /// Picks a way by name, for those who test the ways themselves: `rustup` or `debian`.
 const WISH: &str = "XTASK_GUEST_TOOLCHAIN";
 
@@ -54,15 +57,40 @@ impl Toolchain {
 
     /// `cargo build` for the target.
     pub(crate) fn cargo_build(&self) -> Command {
-        match self {
+        let mut command = match self {
+            Self::Active => build(cargo()),
+            Self::Debian { linker_folder } => debian_cargo_build(linker_folder),
+        };
+        command.args(["--target", TARGET]);
+        command
+    }
+
+    /// `cargo build` for [`BARE`], whose linker makes a component as the other's does; as `hostel build` has it.
+    pub(crate) fn cargo_build_bare(&self) -> Result<Command> {
+        let mut command = match self {
             Self::Active => {
-                let mut command = cargo();
-                command.args(["build", "--target", TARGET]);
+                if !active_has(BARE) {
+                    add_target(BARE)?;
+                }
+                build(cargo())
+            }
+            Self::Debian { linker_folder } => {
+                let mut command = debian_cargo_build(linker_folder);
+                let linker = "-C link-arg=--wasm-ld-path=/usr/bin/wasm-ld-19";
+                command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", linker);
                 command
             }
-            Self::Debian { linker_folder } => debian_cargo_build(linker_folder),
-        }
+        };
+        command.args(["--target", BARE]);
+        command.args(["--config", &format!("target.{BARE}.linker='{}'", COMPONENT_LINKER.0)]);
+        command.args(["--config", &format!("target.{BARE}.rustflags=['-Clink-arg=--initial-heap=262144']")]);
+        Ok(command)
     }
+}
+
+fn build(mut cargo: Command) -> Command {
+    cargo.arg("build");
+    cargo
 }
 
 /// Finds a tool chain, and installs one when none is ready.
@@ -74,7 +102,7 @@ pub(crate) fn find() -> Result<Toolchain> {
         Some("debian") => (false, true),
         Some(other) => bail!("{WISH} is `{other}`; it may be `rustup` or `debian`"),
     };
-    if active && active_has_target() {
+    if active && active_has(TARGET) {
         return Ok(Toolchain::Active);
     }
     let missing = missing_packages();
@@ -84,7 +112,7 @@ pub(crate) fn find() -> Result<Toolchain> {
     let mut failures = Vec::new();
     if active {
         println!("the active Rust tool chain has no {TARGET}; trying rustup");
-        match add_target() {
+        match add_target(TARGET) {
             Ok(()) => return Ok(Toolchain::Active),
             Err(error) => failures.push(format!("- {error:#}\n  cure: rustup target add {TARGET}")),
         }
@@ -99,26 +127,26 @@ pub(crate) fn find() -> Result<Toolchain> {
     Err(anyhow!("no Rust tool chain can compile to {TARGET}:\n{}", failures.join("\n")))
 }
 
-fn active_has_target() -> bool {
-    let folder = process::capture(command("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+fn active_has(target: &str) -> bool {
+    let folder = process::capture(command("rustc").args(["--print", "target-libdir", "--target", target]));
     let Ok(entries) = folder.and_then(|folder| Ok(std::fs::read_dir(folder.trim())?)) else { return false };
     entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-fn add_target() -> Result<()> {
+fn add_target(target: &str) -> Result<()> {
     if process::on_path("rustup").is_none() {
         bail!("rustup is not on PATH");
     }
     let mut rustup = command("rustup");
-    rustup.args(["target", "add", TARGET]);
+    rustup.args(["target", "add", target]);
     // There is another way: one unanswered download is enough to take it.
     if env::var_os("RUSTUP_MAX_RETRIES").is_none() {
         rustup.env("RUSTUP_MAX_RETRIES", "0");
     }
     process::run(&mut rustup)?;
-    if !active_has_target() {
+    if !active_has(target) {
         bail!(
-            "rustup added {TARGET}, and the active rustc still does not have it; is another rustc before it on PATH?"
+            "rustup added {target}, and the active rustc still does not have it; is another rustc before it on PATH?"
         );
     }
     Ok(())
@@ -180,8 +208,8 @@ fn rustc_linker_folder() -> Option<PathBuf> {
 }
 
 fn debian_cargo_build(linker_folder: &Path) -> Command {
-    let mut command = command("/usr/bin/cargo");
-    command.args(["build", "-Zbuild-std=std,panic_abort", "--target", TARGET]);
+    let mut command = build(command("/usr/bin/cargo"));
+    command.arg("-Zbuild-std=std,panic_abort");
     // The cargo that runs this chore leaves its own compiler, flags and libraries behind; any of them would win over
     // what is set below, or mix two compilers.
     let foreign = [
@@ -227,6 +255,16 @@ mod tests {
         assert_eq!(value("RUSTC"), Some(Some(OsStr::new("/usr/bin/rustc"))));
         let path = value("PATH").flatten().unwrap().to_string_lossy().into_owned();
         assert!(path.starts_with("/opt/linker:"), "{path}");
+    }
+
+    #[test]
+    fn a_component_is_linked_where_the_target_makes_modules() {
+        let command = Toolchain::Debian { linker_folder: "/opt/linker".into() }.cargo_build_bare().unwrap();
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+        let has = |pair: [&str; 2]| words.windows(2).any(|found| found == pair);
+        assert!(has(["--target", "wasm32-unknown-unknown"]), "{words:?}");
+        assert!(has(["--config", "target.wasm32-unknown-unknown.linker='wasm-component-ld'"]), "{words:?}");
+        assert!(!words.iter().any(|word| word == TARGET), "{words:?}");
     }
 
     #[test]

@@ -19,8 +19,7 @@ pub(crate) fn build(ready: &Ready) -> Result<Guests> {
     let workspace = repository::root().join("handlers/rust");
     let folders = handler_folders(&workspace)?;
     let built = components(ready, &workspace)?;
-    let target = repository::guests();
-    fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
+    let target = made(repository::guests())?;
     let mut guests = Guests::new();
     for (name, folder) in folders {
         let Some((_, component)) = built.iter().find(|(package, _)| package.starts_with(&folder)) else {
@@ -35,25 +34,46 @@ pub(crate) fn build(ready: &Ready) -> Result<Guests> {
     Ok(guests)
 }
 
-/// Compiles the guests that only the benches run, into `target/guests/benches`.
+/// Compiles the guests that only the benches run, into `target/guests/benches`, and `hello` without WASI into
+/// `target/guests/bare`.
 pub(crate) fn build_for_benches(ready: &Ready) -> Result<()> {
-    let target = repository::guests().join("benches");
-    fs::create_dir_all(&target).with_context(|| format!("cannot create `{}`", target.display()))?;
+    let folder = made(repository::guests().join("benches"))?;
     for (_, component) in components(ready, &repository::root().join("benches/guests"))? {
-        place(&component, &target.join(component.file_name().unwrap_or_default()))?;
+        place(&component, &folder.join(component.file_name().unwrap_or_default()))?;
+    }
+    let folder = made(repository::guests().join("bare"))?;
+    match ready.toolchain.cargo_build_bare() {
+        Ok(cargo) => {
+            let handlers = repository::root().join("handlers/rust");
+            for (_, component) in compiled(cargo, &handlers, &["--package", "hello"])? {
+                place(&component, &folder.join(component.file_name().unwrap_or_default()))?;
+            }
+        }
+        Err(error) => println!("SKIPPED: `hello` in Rust without WASI: {error:#}"),
     }
     Ok(())
 }
 
+fn made(folder: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    Ok(folder)
+}
+
 /// Compiles a workspace of guests; gives the folder of each and its component.
 fn components(ready: &Ready, workspace: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut command = ready.toolchain.cargo_build();
-    command
-        .args(["--release", "--locked", "--workspace", "--manifest-path"])
+    compiled(ready.toolchain.cargo_build(), workspace, &["--workspace"])
+}
+
+/// The same for some of its packages, with a given `cargo build`.
+fn compiled(mut cargo: Command, workspace: &Path, packages: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
+    cargo
+        .args(["--release", "--locked"])
+        .args(packages)
+        .arg("--manifest-path")
         .arg(workspace.join("Cargo.toml"))
         // Apart from the host's: another profile and perhaps another compiler.
         .env("CARGO_TARGET_DIR", repository::target().join("guests-build"));
-    artifacts(&mut command, ".wasm")
+    artifacts(&mut cargo, ".wasm")
 }
 
 /// Compiles the host and returns the binary's path.

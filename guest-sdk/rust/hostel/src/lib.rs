@@ -85,6 +85,12 @@ pub use crate::publish::{Message, PublishError, publish, publish_message};
 #[doc = include_str!("../../README.md")]
 struct Guide;
 
+/// That of Rust's own library for this target asks for more memory at the first allocation, which costs more than a small
+/// handler does. This one begins in what is there.
+#[cfg(all(target_family = "wasm", target_os = "unknown", feature = "allocator"))]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// What the attributes need. Not for authors: it may change in any version.
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]

@@ -42,7 +42,7 @@ pub(crate) async fn build(project: &Project) -> Result<Checked, Failure> {
 /// Names what is missing, with the command that brings it.
 pub(crate) async fn tools(language: Language, folder: &Path) -> Result<(), Failure> {
     match language {
-        Language::Rust => rust::cargo_build(folder).await.map(drop),
+        Language::Rust => rust::check(folder).await,
         Language::Javascript | Language::Typescript => javascript::check(folder).await,
         Language::Python => python::check(folder).await,
         Language::Go => go::check(folder).await,

@@ -1,12 +1,16 @@
-//! Rust: cargo builds for `wasm32-wasip2`, whose linker makes a component.
+//! Rust: cargo builds for `wasm32-wasip2`, whose linker makes a component; or, for a project that says that it does
+//! without WASI, for `wasm32-unknown-unknown` with the same linker.
 //!
 //! Two tool chains do: a Rust that has the target, as `rustup target add` makes it, or Debian's second Rust with its
 //! library sources, for machines that do not reach Rust's own downloads.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use hostel_api::document;
 use hostel_api::problem::Code;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -16,8 +20,50 @@ use crate::author::tool;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
-const TARGET: &str = "wasm32-wasip2";
-const CURE: &str = "rustup target add wasm32-wasip2";
+/// Where a project says how it is to be built.
+const PROJECT: &str = "Cargo.toml";
+
+/// What a project is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// Rust's whole library.
+    Wasi,
+    /// Without files, clocks and standard streams, and without what it takes to import them.
+    Bare,
+}
+
+/// Cargo.toml, as far as it speaks to us.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Cargo {
+    package: Package,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Package {
+    metadata: Metadata,
+}
+
+/// What stands here for others is not ours to judge.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    hostel: Build,
+}
+
+/// `[package.metadata.hostel]`: how a project is built.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Build {
+    wasi: bool,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { wasi: true }
+    }
+}
 
 /// What Debian's way needs: the compiler, its cargo and library sources, the linker, and the C library below Rust's.
 const DEBIAN: [&str; 5] = [
@@ -29,18 +75,62 @@ const DEBIAN: [&str; 5] = [
 ];
 /// The linker that makes a component of a core module. Debian's Rust comes without it, Rust's own has it.
 const COMPONENT_LINKER: &str = "wasm-component-ld";
+/// How cargo is told to make a component where its target makes core modules. Their memory has room for some allocations
+/// from the start: each growth of it costs more than a small handler does, and room that is not used costs nothing.
+const BARE: [&str; 2] = [
+    "target.wasm32-unknown-unknown.linker='wasm-component-ld'",
+    "target.wasm32-unknown-unknown.rustflags=['-Clink-arg=--initial-heap=262144']",
+];
+
+impl Target {
+    /// What the project in a folder asks for.
+    fn of(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(PROJECT);
+        let text = fs::read_to_string(&path).map_err(|error| Failure::unreadable(&path, &error))?;
+        let cargo: Cargo = document::from_toml(&text, PROJECT)
+            .map_err(|error| Failure::coded(Code::MalformedDocument, error.to_string()))?;
+        Ok(if cargo.package.metadata.hostel.wasi { Self::Wasi } else { Self::Bare })
+    }
+
+    /// Its name for Rust.
+    const fn triple(self) -> &'static str {
+        match self {
+            Self::Wasi => "wasm32-wasip2",
+            Self::Bare => "wasm32-unknown-unknown",
+        }
+    }
+
+    /// What cargo is to be told besides its name.
+    const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Wasi => &[],
+            Self::Bare => &BARE,
+        }
+    }
+}
 
 pub(super) async fn build(project: &Project) -> Result<(), Failure> {
-    let mut cargo = cargo_build(&project.folder).await?;
-    cargo.args(["build", "--release", "--target", TARGET]);
-    let built = artifact(&mut cargo, &project.folder.join("Cargo.toml")).await?;
-    let bytes = std::fs::read(&built).map_err(|error| Failure::unreadable(&built, &error))?;
+    let target = Target::of(&project.folder)?;
+    let mut cargo = cargo_build(&project.folder, target).await?;
+    cargo.args(["build", "--release", "--target", target.triple()]);
+    cargo.args(target.settings().iter().flat_map(|setting| ["--config", setting]));
+    output::talk(&format!("$ cargo build --release --target {}", target.triple()));
+    let built = artifact(&mut cargo, &project.folder.join(PROJECT)).await?;
+    let bytes = fs::read(&built).map_err(|error| Failure::unreadable(&built, &error))?;
     super::place(&bytes, &project.component)
 }
 
+/// Whether there is a tool chain for what stands in a folder.
+pub(super) async fn check(folder: &Path) -> Result<(), Failure> {
+    // Where there is no project, or none that can be read, for the usual one.
+    let target = Target::of(folder).unwrap_or(Target::Wasi);
+    cargo_build(folder, target).await.map(drop)
+}
+
 /// The cargo of a tool chain that has the target.
-pub(super) async fn cargo_build(folder: &Path) -> Result<Command, Failure> {
-    if has_target(folder).await {
+async fn cargo_build(folder: &Path, target: Target) -> Result<Command, Failure> {
+    let triple = target.triple();
+    if has_target(folder, triple).await {
         return Ok(tool::command("cargo", folder));
     }
     if DEBIAN.iter().all(|path| Path::new(path).is_file())
@@ -51,18 +141,18 @@ pub(super) async fn cargo_build(folder: &Path) -> Result<Command, Failure> {
     if tool::on_path("cargo").is_none() {
         return Err(tool::missing(
             "there is no `cargo`",
-            "install Rust with rustup (rustup.rs), then: rustup target add wasm32-wasip2",
+            &format!("install Rust with rustup (rustup.rs), then: rustup target add {triple}"),
         ));
     }
-    Err(tool::missing(&format!("this Rust has no target `{TARGET}`"), CURE))
+    Err(tool::missing(&format!("this Rust has no target `{triple}`"), &format!("rustup target add {triple}")))
 }
 
-async fn has_target(folder: &Path) -> bool {
+async fn has_target(folder: &Path, triple: &str) -> bool {
     let mut rustc = tool::command("rustc", folder);
-    let Some(libraries) = tool::ask(rustc.args(["--print", "target-libdir", "--target", TARGET])).await else {
+    let Some(libraries) = tool::ask(rustc.args(["--print", "target-libdir", "--target", triple])).await else {
         return false;
     };
-    let entries = std::fs::read_dir(libraries).into_iter().flatten().flatten();
+    let entries = fs::read_dir(libraries).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("libstd-"))
 }
 
@@ -96,13 +186,13 @@ fn debian_cargo(folder: &Path, linker: &Path) -> Command {
         "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
         "-C link-self-contained=no -L native=/usr/lib/wasm32-wasi -C link-arg=--wasm-ld-path=/usr/bin/wasm-ld-19",
     );
+    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-C link-arg=--wasm-ld-path=/usr/bin/wasm-ld-19");
     cargo.arg("-Zbuild-std=std,panic_abort");
     cargo
 }
 
 /// Runs cargo and returns the component of the package whose manifest is given: only cargo knows where it puts it.
 async fn artifact(cargo: &mut Command, manifest: &Path) -> Result<PathBuf, Failure> {
-    output::talk("$ cargo build --release --target wasm32-wasip2");
     cargo.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
     let mut child = cargo.spawn().map_err(|error| tool::unstartable(cargo, &error))?;
     let mut found = None;
@@ -143,5 +233,22 @@ mod tests {
         assert_eq!(component_of(message, Path::new("/a/Cargo.toml")), Some(PathBuf::from("/t/a.wasm")));
         assert_eq!(component_of(message, Path::new("/b/Cargo.toml")), None);
         assert_eq!(component_of(r#"{"reason": "build-finished"}"#, Path::new("/a/Cargo.toml")), None);
+    }
+
+    #[test]
+    fn a_project_says_whether_it_needs_wasi() {
+        let of = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(PROJECT), text).unwrap();
+            Target::of(folder.path()).map_err(|error| error.render().unwrap())
+        };
+        assert_eq!(of("[package]\nname = \"a\"").unwrap(), Target::Wasi);
+        assert_eq!(of("[package.metadata.docs.rs]\nall-features = true").unwrap(), Target::Wasi);
+        assert_eq!(of("[package.metadata.hostel]\nwasi = true").unwrap(), Target::Wasi);
+        assert_eq!(of("[package.metadata.hostel]\nwasi = false").unwrap(), Target::Bare);
+        let refused = of("[package.metadata.hostel]\nwassi = false").unwrap_err();
+        assert!(refused.contains("`Cargo.toml` line 2") && refused.contains("did you mean `wasi`"), "{refused}");
+        assert!(of("[package.metadata.hostel]\nwasi = 1").unwrap_err().contains("wasi"));
+        assert!(of("[package").unwrap_err().contains("Cargo.toml"));
     }
 }
