@@ -27,7 +27,7 @@ pub(crate) fn measure(options: &Run, scale: &Scale, skipped: &mut Vec<String>) -
     take("preemption", preemption::measure((hello, guests), scale));
     take("languages", languages::measure(guests, scale, skipped));
     take("over HTTP", over_http::measure(hostel, hello, scale));
-    take("other hosts over HTTP", over_http::measure_others(hostel, hello, scale));
+    take("other hosts over HTTP", over_http::measure_others(hostel, (hello, guests), scale, skipped));
     take("beside `wasmtime serve`", peer::measure(hostel, (hello, guests), scale, skipped));
     take("at a pace", pace::measure(hostel, hello, scale));
     take("hot swaps", swap::measure(hostel, hello, scale));

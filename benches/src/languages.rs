@@ -1,8 +1,8 @@
-//! Row group: the same handler in each language, `hello`: a fresh instance and one event, against one event more in an
+//! Row group: the same handler, `hello`, in each language, and in Rust without WASI: a fresh instance and one event, against one event more in an
 //! instance that is there. The runtime alone, one thread, in this process.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -11,27 +11,45 @@ use crate::report::Row;
 use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
 
-/// Languages, and for how many events of a Rust handler one of theirs is counted, about, so that rounds are of a length.
-const LANGUAGES: [(&str, usize); 5] = [("rust", 1), ("c", 1), ("go", 20), ("javascript", 40), ("python", 100)];
+/// Languages, the folder of each below that of all guests, and for how many events of a Rust handler one of theirs is
+/// counted, about, so that rounds are of a length.
+const LANGUAGES: [(&str, &str, usize); 6] = [
+    ("rust", "", 1),
+    (BARE.0, BARE.1, 1),
+    ("c", "c", 1),
+    ("go", "go", 20),
+    ("javascript", "javascript", 40),
+    ("python", "python", 100),
+];
+/// Rust for a target whose library needs nothing of WASI, and the folder of such guests.
+const BARE: (&str, &str) = ("rust without WASI", "bare");
 /// An instance that serves as many as this is never made anew in a round.
 const REUSE: NonZeroU32 = NonZeroU32::MAX;
+
+/// The sample handler in Rust without WASI; says so if it is not there.
+pub(crate) fn bare(guests: &Path, skipped: &mut Vec<String>) -> Option<PathBuf> {
+    hello(guests, BARE, skipped)
+}
+
+fn hello(guests: &Path, (language, folder): (&str, &str), skipped: &mut Vec<String>) -> Option<PathBuf> {
+    let component = guests.join(folder).join("hello.wasm");
+    if component.is_file() {
+        return Some(component);
+    }
+    skipped.push(format!("`hello` in {language}: not built; what built the guests has said why"));
+    None
+}
 
 /// Measures the group. `guests` is where the sample handlers are, a folder for each language; says which are not there.
 pub(crate) fn measure(guests: &Path, scale: &Scale, skipped: &mut Vec<String>) -> Result<Group> {
     let fresh = |language: &str| format!("runtime alone: fresh instance, `hello` in {language}");
     let warm = |language: &str| format!("runtime alone: warm instance, `hello` in {language}");
     let mut rigs = Vec::new();
-    for (language, weight) in LANGUAGES {
+    for (language, folder, weight) in LANGUAGES {
         if !scale.wants(&fresh(language)) && !scale.wants(&warm(language)) {
             continue;
         }
-        // Rust's are built together and lie one above.
-        let folder = if language == "rust" { guests.to_owned() } else { guests.join(language) };
-        let component = folder.join("hello.wasm");
-        if !component.is_file() {
-            skipped.push(format!("`hello` in {language}: not built; `cargo xtask guests {language}` says why"));
-            continue;
-        }
+        let Some(component) = hello(guests, (language, folder), skipped) else { continue };
         let rig = |reuse| anyhow::Ok(Rig::new(&Compiled::new(&component, reuse)?, 1)?);
         rigs.push((language, weight, rig(NonZeroU32::MIN)?, rig(REUSE)?));
     }

@@ -14,7 +14,7 @@ use crate::load::Load;
 use crate::report::Row;
 use crate::round::{self, Contender, Group};
 use crate::scale::Scale;
-use crate::work;
+use crate::{languages, work};
 
 /// Keep-alive connections: many, and one.
 pub(crate) const MANY: usize = 64;
@@ -24,18 +24,30 @@ const REUSE: u32 = 10_000;
 /// The broker that keeps nothing: what is measured here is the way of an event, not the disk.
 pub(crate) const MEMORY: &str = "[broker]\nuse = \"memory\"\n";
 
-/// Rows of other hosts than the one in the rows above: with warm instances, and with the durable broker.
-pub(crate) fn measure_others(program: &Path, component: &Path, scale: &Scale) -> Result<Group> {
+/// Rows of other hosts than the one in the rows above: with a guest that does without WASI, with warm instances, and with
+/// the durable broker.
+pub(crate) fn measure_others(
+    program: &Path,
+    (component, guests): (&Path, &Path),
+    scale: &Scale,
+    skipped: &mut Vec<String>,
+) -> Result<Group> {
     let name = |what: &str| format!("HTTP publish until acked, {what}, {MANY} connections");
-    let (warm, durable) = (name("warm instances"), name("durable broker"));
+    let (small, warm, durable) = (name("guest without WASI"), name("warm instances"), name("durable broker"));
     let (bare, fresh) = ("bare hyper, beside".to_owned(), name("fresh instances"));
     let row = |subject: &str, limit: &str| Row { subject: subject.to_owned(), limit: limit.to_owned() };
-    let rows = vec![row(&warm, &bare), row(&warm, &fresh), row(&durable, &bare), row(&durable, &fresh)];
+    let row_pair = |subject: &str| [row(subject, &bare), row(subject, &fresh)];
+    let mut rows: Vec<Row> = [&small, &warm, &durable].into_iter().flat_map(|name| row_pair(name)).collect();
     if !rows.iter().any(|row| scale.wants(&row.subject)) {
         return Ok(Group::default());
     }
     let start = |config, reuse| Servers::start_with(program, component, (config, reuse));
-    let hosts = [(fresh, start(MEMORY, None)?), (warm, start(MEMORY, Some(REUSE))?), (durable, start("", None)?)];
+    let mut hosts =
+        vec![(fresh, start(MEMORY, None)?), (warm, start(MEMORY, Some(REUSE))?), (durable, start("", None)?)];
+    match languages::bare(guests, skipped) {
+        Some(component) => hosts.push((small, Servers::start(program, &component)?)),
+        None => rows.retain(|row| row.subject != small),
+    }
     let mut contenders = Vec::new();
     for (at, (name, servers)) in hosts.iter().enumerate() {
         if at == 0 {

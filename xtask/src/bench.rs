@@ -63,7 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             println!("SKIPPED: handlers in {}: {reason}", language.name());
         }
     }
-    process::run(cargo().args(["build", "--release", "--locked", "-p", "hostel-server", "-p", "hostel-benches"]))?;
+    // Of the whole workspace, so that both are built on the same dependencies, and these once.
+    process::run(cargo().args(["build", "--release", "--locked", "--workspace", "--bin", "hostel", "--bin", "bench"]))?;
     let built = repository::target().join("release");
     let mut bench = command(built.join("bench"));
     bench
