@@ -12,6 +12,7 @@ const CHUNK: usize = 4096;
 /// Bytes that are asked for at once.
 const READ: u64 = 64 * 1024;
 
+#[expect(clippy::needless_pass_by_value, reason = "the test double keeps it")]
 pub(crate) fn send(request: Request) -> Result<Response, HttpError> {
     let (secure, authority, path) = request.parts()?;
     let invalid = |what: &str| HttpError::Invalid(format!("{what} is malformed or may not be given"));
