@@ -293,6 +293,8 @@ pub(crate) struct Log {
     pub(crate) filter: String,
     /// In which shape.
     pub(crate) format: LogFormat,
+    /// Whether what handlers log appears as well.
+    pub(crate) handlers: bool,
 }
 
 /// The shape of log lines.
@@ -424,6 +426,6 @@ impl Default for Peers {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info".to_owned(), format: LogFormat::Text, handlers: false }
     }
 }

@@ -23,6 +23,8 @@ use hostel_event::outcome::Attempt;
 use hostel_event::port::{Clock, Observe, Pause, Settled};
 use hostel_event::subscription::SubscriptionId;
 
+use crate::telemetry;
+
 use changes::{Change, Changes};
 use logbook::LogBook;
 use meter::Meter;
@@ -89,6 +91,7 @@ impl Observe for Watchers {
         self.traces.attempted(event, subscription, attempt);
         self.waiters.attempted(event, subscription, attempt);
         self.logbook.write(event, subscription, attempt);
+        telemetry::handler_logged(event, subscription, attempt);
         self.outcomes.show(event, subscription, || Ending::Attempt(Box::new(attempt.clone())));
     }
 

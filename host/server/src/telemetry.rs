@@ -7,13 +7,20 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use hostel_event::message::Event;
+use hostel_event::outcome::{Attempt, Level, LogLine};
 use hostel_event::subscription::SubscriptionId;
 
 use crate::config::{Log, LogFormat};
 
+/// What handlers log goes by this name in a filter.
+const HANDLER: &str = "handler";
+
 /// Sends log lines to stderr from now on. Called once; a second call changes nothing.
 pub(crate) fn begin(log: &Log) {
-    let filter = EnvFilter::new(&log.filter);
+    // The last word on a name holds.
+    let filter = if log.handlers { log.filter.clone() } else { format!("{},{HANDLER}=off", log.filter) };
+    let filter = EnvFilter::new(filter);
     // Colour is for eyes, and for those who have not said that they want none (no-color.org).
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
@@ -22,6 +29,42 @@ pub(crate) fn begin(log: &Log) {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+/// What a handler logged in an attempt, line by line. Costs next to nothing where nobody wants to see it.
+pub(crate) fn handler_logged(event: &Event, subscription: &SubscriptionId, attempt: &Attempt) {
+    if !tracing::enabled!(target: HANDLER, tracing::Level::ERROR) {
+        return;
+    }
+    let log = &attempt.report.log;
+    let note = log.note(attempt.began);
+    for line in log.lines.iter().chain(&note) {
+        handler_line((event, subscription, attempt.number), line);
+    }
+}
+
+fn handler_line((event, subscription, attempt): (&Event, &SubscriptionId, u32), line: &LogLine) {
+    // The text as a field: a line feed in it is escaped, so that no handler can write a line in another's name.
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                target: HANDLER,
+                tenant = subscription.tenant(),
+                handler = subscription.handler(),
+                event = event.id.as_str(),
+                attempt,
+                context = line.context,
+                text = line.text,
+            )
+        };
+    }
+    match line.level {
+        Level::Trace => say!(trace),
+        Level::Debug => say!(debug),
+        Level::Info => say!(info),
+        Level::Warn => say!(warn),
+        Level::Error | Level::Critical => say!(error),
+    }
 }
 
 /// The host listens and is ready.
@@ -194,4 +237,65 @@ pub(crate) fn usage_unreadable(key: &str, error: &serde_json::Error) {
 /// The collector of traces did not take spans. Said at the first, and then when the number of those lost has doubled.
 pub(crate) fn spans_not_sent(total: u64, error: &str) {
     tracing::warn!(total, error, "the collector of traces did not take spans; they are lost");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use hostel_event::id::EventId;
+    use hostel_event::message::Message;
+    use hostel_event::name::{HandlerName, Tenant};
+    use hostel_event::outcome::LogSource;
+    use hostel_event::pattern::Pattern;
+    use hostel_event::time::Timestamp;
+    use hostel_event::topic::Topic;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_handler_writes_a_line_in_anothers_name() {
+        let event = Event {
+            id: EventId::new("1").unwrap(),
+            tenant: Tenant::new("acme").unwrap(),
+            topic: Topic::new("a").unwrap(),
+            published_at: Timestamp::default(),
+            expires_at: None,
+            message: Message::default(),
+        };
+        let handler = HandlerName::new("liar").unwrap();
+        let subscription = SubscriptionId::new(&event.tenant, &handler, &Pattern::new("a").unwrap());
+        let line = LogLine {
+            at: Timestamp::default(),
+            level: Level::Warn,
+            source: LogSource::Logging,
+            context: "x\nERROR".to_owned(),
+            text: "hm\n2026-01-01 ERROR handler: tenant=\"rival\"\u{1b}[2J".to_owned(),
+        };
+        let page = Page::default();
+        let writer = page.clone();
+        let lines = fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(lines, || handler_line((&event, &subscription, 1), &line));
+        let text = String::from_utf8(page.0.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("WARN handler: tenant=\"acme\" handler=\"liar\""), "{text}");
+        assert!(text.contains("text=\"hm\\n2026") && !text.contains('\u{1b}'), "{text}");
+    }
 }
