@@ -4,8 +4,8 @@
 //! messages as fast as `Publish` returns, and the count of those that were handled once nothing comes any more.
 //!
 //! go-micro tells a publisher nothing of what becomes of a message, so an acknowledgement is a datagram. In every case
-//! this program sends it, as soon as it reads that the message was handled: in a line that go-micro's subscriber writes
-//! into a pipe, or in a line that Hostel's handler logs, which comes over HTTP. Where Hostel publishes, this program posts
+//! this program sends it, as soon as it reads from a pipe that the message was handled: in a line that go-micro's
+//! subscriber writes, or in one of the host's log, into which it has what its handler logs. Where Hostel publishes, this program posts
 //! to its ingress, which is one process more in the way than go-micro has with itself, and counts against Hostel.
 
 mod driver;
@@ -30,8 +30,8 @@ pub(crate) const COMMAND: &str = "beside-go-micro";
 /// What one has to know to read the rows.
 pub(crate) const NOTE: &str = "Beside go-micro: messages of 1 KiB between processes, brokers found by mDNS, Hostel with \
     its defaults, which write each message to the disk, or with its broker in memory. This program acknowledges, by a \
-    datagram, as soon as it reads that a message was handled: from the pipe that go-micro's subscriber writes to, or from \
-    the host's log. Where Hostel publishes each message goes through one process more, this one, which posts to its \
+    datagram, as soon as it reads that a message was handled from a pipe, into which go-micro's subscriber writes, or the \
+    host what its handler logs. Where Hostel publishes each message goes through one process more, this one, which posts to its \
     ingress. In a burst go-micro's publisher keeps 64 messages and drops the rest, whoever subscribes; Hostel's publish \
     waits to be told that its message is kept.";
 

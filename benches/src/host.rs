@@ -64,6 +64,12 @@ impl Home {
 
     /// Starts a host and waits until it listens.
     pub(crate) fn start(self: &Arc<Self>) -> Result<Host> {
+        self.start_heard(|_| ())
+    }
+
+    /// The same. `hear` is called with each line that a handler logs, if the config has these in the host's own log, as soon
+    /// as it is written.
+    pub(crate) fn start_heard(self: &Arc<Self>, mut hear: impl FnMut(&str) + Send + 'static) -> Result<Host> {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
@@ -91,7 +97,13 @@ impl Home {
         let took = began.elapsed();
         // What the host says later is a fault, or its end. The thread ends with the host's output.
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).filter(|line| !is_talk(line)).for_each(|line| warn(&line));
+            for line in lines.map_while(Result::ok) {
+                match judge(&line) {
+                    Said::Talk => {}
+                    Said::ByHandler(text) => hear(&text),
+                    Said::Warning => warn(&line),
+                }
+            }
         });
         let target = Target { admin, ingress: ingress.clone(), tenant: "default".to_owned() };
         let ingress = ingress.trim_start_matches("http://").parse().context("the host's address")?;
@@ -223,11 +235,25 @@ fn addresses(line: &str) -> Option<(String, String)> {
     Some((text("ingress")?, text("admin")?))
 }
 
-/// Whether a line of the host's log is of no more than interest.
-fn is_talk(line: &str) -> bool {
-    let level =
-        serde_json::from_str::<Value>(line).ok().and_then(|line| line.get("level")?.as_str().map(str::to_owned));
-    level.is_some_and(|level| level == "INFO")
+/// What a line of the host's log is.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// Of no more than interest.
+    Talk,
+    /// Text that a handler logged.
+    ByHandler(String),
+    /// Something that nobody expects.
+    Warning,
+}
+
+fn judge(line: &str) -> Said {
+    let Ok(line) = serde_json::from_str::<Value>(line) else { return Said::Warning };
+    let text = |pointer: &str| line.pointer(pointer).and_then(Value::as_str);
+    match (text("/target"), text("/level")) {
+        (Some("handler"), _) => Said::ByHandler(text("/fields/text").unwrap_or_default().to_owned()),
+        (_, Some("INFO")) => Said::Talk,
+        _ => Said::Warning,
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "what a host says against its measurement is for the person who runs it")]
@@ -248,8 +274,10 @@ mod tests {
 
     #[test]
     fn a_warning_is_more_than_talk() {
-        assert!(is_talk(r#"{"level":"INFO","fields":{"message":"deployed"}}"#));
-        assert!(!is_talk(r#"{"level":"WARN","fields":{"message":"no pool"}}"#));
-        assert!(!is_talk("thread panicked"));
+        assert_eq!(judge(r#"{"level":"INFO","fields":{"message":"deployed"}}"#), Said::Talk);
+        assert_eq!(judge(r#"{"level":"WARN","fields":{"message":"no pool"}}"#), Said::Warning);
+        assert_eq!(judge("thread panicked"), Said::Warning);
+        let line = r#"{"level":"INFO","fields":{"handler":"hello","text":"7 a:1"},"target":"handler"}"#;
+        assert_eq!(judge(line), Said::ByHandler("7 a:1".to_owned()));
     }
 }

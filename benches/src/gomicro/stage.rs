@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::JoinSet;
 
-use hostel_api::client::{Client, Item, LogQuery, Publication};
+use hostel_api::client::{Client, Publication};
 
-use crate::host::Host;
+use crate::host::{Home, Host};
 use crate::round;
 use crate::scale::Scale;
 
 use super::driver::{self, Driver, until};
 
 /// Finds go-micro's programs and is found by them.
-const CONFIG: &str = "[registry]\nuse = \"mdns\"\n";
+const CONFIG: &str = "[registry]\nuse = \"mdns\"\n[log]\nhandlers = true\n";
 /// The same, and promises no more than go-micro does: nothing is kept.
-const IN_MEMORY: &str = "[registry]\nuse = \"mdns\"\n[broker]\nuse = \"memory\"\n";
+const IN_MEMORY: &str = "[registry]\nuse = \"mdns\"\n[log]\nhandlers = true\n[broker]\nuse = \"memory\"\n";
 /// Each has one subscriber.
 const TO_ITSELF: &str = "orders.alone";
 const INTO_HOST: &str = "orders.in";
@@ -65,9 +65,9 @@ impl Stage {
         let mut subscriber = Driver::start(version)?;
         subscriber.subscribe(TO_ITSELF)?;
         subscriber.subscribe(OUT_OF_HOST)?;
-        let host = Host::start_with(hostel, CONFIG)?;
+        let host = start(hostel, CONFIG)?;
         tokio.block_on(host.deploy(component, INTO_HOST, None))?;
-        let in_memory = Host::start_with(hostel, IN_MEMORY)?;
+        let in_memory = start(hostel, IN_MEMORY)?;
         tokio.block_on(in_memory.deploy(component, INTO_MEMORY, None))?;
         for topic in [TO_ITSELF, INTO_HOST, INTO_MEMORY] {
             subscriber.until_heard(topic)?;
@@ -84,8 +84,8 @@ impl Stage {
     pub(super) fn single(&mut self, direction: Direction, count: usize) -> Result<[f64; 3]> {
         let (took, half, most) = match direction {
             Direction::Itself => self.publish_single(TO_ITSELF, count)?,
-            Direction::In => self.publish_into(INTO_HOST, self.host.client().clone(), count)?,
-            Direction::InMemory => self.publish_into(INTO_MEMORY, self.in_memory.client().clone(), count)?,
+            Direction::In => self.publish_single(INTO_HOST, count)?,
+            Direction::InMemory => self.publish_single(INTO_MEMORY, count)?,
             Direction::Out => self.post_single(count)?,
         };
         let microseconds = |time: Duration| time.as_secs_f64() * 1e6;
@@ -122,20 +122,6 @@ impl Stage {
         }
     }
 
-    /// Publishes to a host, and acknowledges for it.
-    fn publish_into(&mut self, topic: &str, client: Client, count: usize) -> Result<(Duration, Duration, Duration)> {
-        let (begun, begins) = std::sync::mpsc::sync_channel(1);
-        let acknowledging = self.tokio.spawn(async move { acknowledge(&client, &begun).await });
-        // An error is the task's own, told below.
-        let _ = begins.recv_timeout(Scale::PATIENCE);
-        let published = self.publish_single(topic, count);
-        acknowledging.abort();
-        if let Ok(Err(error)) = self.tokio.block_on(acknowledging) {
-            return Err(error).context("cannot acknowledge for the host");
-        }
-        published
-    }
-
     fn publish_single(&mut self, topic: &str, count: usize) -> Result<(Duration, Duration, Duration)> {
         let published = self.publisher.publish(topic, &base64(), count, 1)?;
         let time = Duration::from_nanos;
@@ -164,22 +150,15 @@ impl Stage {
     }
 }
 
-/// Acknowledges for the host's handler what go-micro publishes one at a time: sends the number of a message to the
-/// address in it, which is what the handler logs, as soon as its line is in the log. Goes on until it is aborted.
-async fn acknowledge(client: &Client, begun: &std::sync::mpsc::SyncSender<()>) -> Result<()> {
+/// Starts a host. What its handler logs, the number of a message and whom to tell, is acknowledged.
+fn start(hostel: &Path, config: &str) -> Result<Host> {
     let socket = UdpSocket::bind(("127.0.0.1", 0))?;
-    // The newest line is of an earlier round.
-    let newest = client.logs(&LogQuery { limit: Some(1), ..LogQuery::default() }).await?;
-    let mut lines = client.follow_logs(&LogQuery { limit: Some(1), ..LogQuery::default() }).await?;
-    for _ in &newest {
-        lines.next().await.transpose()?;
-    }
-    begun.send(())?;
-    loop {
-        let Some(Item::Seen(line)) = lines.next().await.transpose()? else { bail!("log lines were missed") };
-        let (number, address) = line.text.split_once(' ').context("a message has no number")?;
-        driver::acknowledge(&socket, number, address)?;
-    }
+    Home::new(hostel, config)?.start_heard(move |line| {
+        // Of a burst nothing is acknowledged; otherwise who waits in vain says so.
+        if let Some((number, address)) = line.split_once(' ') {
+            let _ = driver::acknowledge(&socket, number, address);
+        }
+    })
 }
 
 /// Whether the host knows a go-micro program that hears a topic.
