@@ -18,6 +18,7 @@ use round::Group;
 use scale::Scale;
 
 mod bare;
+mod distance;
 mod gomicro;
 mod groups;
 mod host;
@@ -138,8 +139,9 @@ fn main() -> ExitCode {
 fn run(options: &Run) -> Result<()> {
     let machine = Machine::look();
     let mut skipped = Vec::new();
-    let Group { measured, rows, failures } = groups::measure(options, &options.scale(), &mut skipped);
-    let mut notes = groups::notes(&machine, options.quick);
+    let all = groups::measure(options, &options.scale(), &mut skipped);
+    let mut notes = groups::notes(&machine, &all.distances, options.quick);
+    let Group { measured, rows, failures } = all.group;
     for (word, told) in [("SKIPPED", &skipped), ("FAILED", &failures)] {
         for what in told {
             warn(word, what);
