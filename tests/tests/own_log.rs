@@ -41,4 +41,5 @@ async fn a_filter_takes_some_of_it() {
 async fn it_is_not_said_unasked() {
     assert!(said_of_handlers("").await.is_empty());
     assert!(said_of_handlers("[log]\nfilter = \"debug,handler=trace\"\n").await.is_empty());
+    assert!(said_of_handlers("[log]\nfilter = \"info,handler[{tenant}]=info\"\n").await.is_empty());
 }

@@ -32,6 +32,7 @@ use crate::ingress::{self, Ingress};
 use crate::keep::Keep;
 use crate::network::{self, Network};
 use crate::observe::Watchers;
+use crate::observe::echo::Echo;
 use crate::observe::traces::{Collector, Traces};
 use crate::observe::usage::Usage;
 use crate::provision::Provided;
@@ -61,7 +62,7 @@ pub(crate) async fn compose(
 ) -> Result<Host, Mistake> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids = Ids::new(Arc::clone(&clock), rand::random::<Entropy>);
-    let watchers = Arc::new(Watchers::new(Arc::clone(&clock), traces(config)?));
+    let watchers = Arc::new(Watchers::new(Arc::clone(&clock), traces(config)?, echo(config)?));
     let observe: Arc<dyn Observe> = Arc::<Watchers>::clone(&watchers);
 
     let keep = Keep::open(config, &clock, &ids).await?;
@@ -178,7 +179,7 @@ impl Host {
         let left = left + self.network.close(patience.saturating_sub(began.elapsed())).await;
         // Nothing is counted or traced any more.
         self.admin.usage.close().await;
-        self.admin.watchers.traces.close().await;
+        self.admin.watchers.close().await;
         self.keep.close().await;
         left
     }
@@ -215,6 +216,14 @@ fn traces(config: &Config) -> Result<Traces, Mistake> {
     let collector = Collector::at(address, &config.peers.name)
         .map_err(|error| Mistake { code: Code::BadConfigValue, text: format!("`telemetry.otlp`: {error}") })?;
     Ok(Traces::to(collector))
+}
+
+/// Who repeats what handlers log, if that is asked for.
+fn echo(config: &Config) -> Result<Option<Echo>, Mistake> {
+    config.log.handlers.then(Echo::start).transpose().map_err(|error| Mistake {
+        code: Code::Internal,
+        text: format!("`log.handlers`: the system gives no thread to write with: {error}"),
+    })
 }
 
 /// The files that handlers bring along.

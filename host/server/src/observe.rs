@@ -1,10 +1,11 @@
-//! Who watches: the book of log lines, those who tail topics, publishers that wait for their event to be settled, and
-//! those who count and trace.
+//! Who watches: the book of log lines and its echo, those who tail topics, publishers that wait for their event to be
+//! settled, and those who count and trace.
 //!
 //! The event path calls in here and is never held up: each part takes a short lock or none, and what a slow reader
 //! cannot take is counted and dropped for that reader alone.
 
 pub(crate) mod changes;
+pub(crate) mod echo;
 pub(crate) mod logbook;
 pub(crate) mod meter;
 pub(crate) mod metrics;
@@ -23,9 +24,8 @@ use hostel_event::outcome::Attempt;
 use hostel_event::port::{Clock, Observe, Pause, Settled};
 use hostel_event::subscription::SubscriptionId;
 
-use crate::telemetry;
-
 use changes::{Change, Changes};
+use echo::Echo;
 use logbook::LogBook;
 use meter::Meter;
 use outcomes::{Ending, Outcomes};
@@ -50,10 +50,12 @@ pub(crate) struct Watchers {
     pub(crate) meter: Meter,
     /// Who tells collectors of traces.
     pub(crate) traces: Traces,
+    /// Who writes what handlers log into the host's own log, where that is asked for.
+    echo: Option<Echo>,
 }
 
 impl Watchers {
-    pub(crate) fn new(clock: Arc<dyn Clock>, traces: Traces) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, traces: Traces, echo: Option<Echo>) -> Self {
         Self {
             logbook: LogBook::default(),
             changes: Changes::default(),
@@ -62,7 +64,16 @@ impl Watchers {
             outcomes: Outcomes::default(),
             meter: Meter::new(Arc::clone(&clock)),
             traces,
+            echo,
             clock,
+        }
+    }
+
+    /// Hands over what waits for those outside, as long as that takes a few seconds at most.
+    pub(crate) async fn close(&self) {
+        self.traces.close().await;
+        if let Some(echo) = &self.echo {
+            echo.close().await;
         }
     }
 }
@@ -91,7 +102,9 @@ impl Observe for Watchers {
         self.traces.attempted(event, subscription, attempt);
         self.waiters.attempted(event, subscription, attempt);
         self.logbook.write(event, subscription, attempt);
-        telemetry::handler_logged(event, subscription, attempt);
+        if let Some(echo) = &self.echo {
+            echo.say(event, subscription, attempt);
+        }
         self.outcomes.show(event, subscription, || Ending::Attempt(Box::new(attempt.clone())));
     }
 

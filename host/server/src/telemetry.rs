@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use hostel_event::message::Event;
-use hostel_event::outcome::{Attempt, Level, LogLine};
+use hostel_event::id::EventId;
+use hostel_event::outcome::{Level, LogLine};
 use hostel_event::subscription::SubscriptionId;
 
 use crate::config::{Log, LogFormat};
@@ -18,9 +18,7 @@ const HANDLER: &str = "handler";
 
 /// Sends log lines to stderr from now on. Called once; a second call changes nothing.
 pub(crate) fn begin(log: &Log) {
-    // The last word on a name holds.
-    let filter = if log.handlers { log.filter.clone() } else { format!("{},{HANDLER}=off", log.filter) };
-    let filter = EnvFilter::new(filter);
+    let filter = EnvFilter::new(&log.filter);
     // Colour is for eyes, and for those who have not said that they want none (no-color.org).
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
@@ -31,19 +29,8 @@ pub(crate) fn begin(log: &Log) {
     };
 }
 
-/// What a handler logged in an attempt, line by line. Costs next to nothing where nobody wants to see it.
-pub(crate) fn handler_logged(event: &Event, subscription: &SubscriptionId, attempt: &Attempt) {
-    if !tracing::enabled!(target: HANDLER, tracing::Level::ERROR) {
-        return;
-    }
-    let log = &attempt.report.log;
-    let note = log.note(attempt.began);
-    for line in log.lines.iter().chain(&note) {
-        handler_line((event, subscription, attempt.number), line);
-    }
-}
-
-fn handler_line((event, subscription, attempt): (&Event, &SubscriptionId, u32), line: &LogLine) {
+/// A line that a handler logged in an attempt.
+pub(crate) fn handler_logged((event, subscription, attempt): (&EventId, &SubscriptionId, u32), line: &LogLine) {
     // The text as a field: a line feed in it is escaped, so that no handler can write a line in another's name.
     macro_rules! say {
         ($level:ident) => {
@@ -51,7 +38,7 @@ fn handler_line((event, subscription, attempt): (&Event, &SubscriptionId, u32), 
                 target: HANDLER,
                 tenant = subscription.tenant(),
                 handler = subscription.handler(),
-                event = event.id.as_str(),
+                event = event.as_str(),
                 attempt,
                 context = line.context,
                 text = line.text,
@@ -65,6 +52,12 @@ fn handler_line((event, subscription, attempt): (&Event, &SubscriptionId, u32), 
         Level::Warn => say!(warn),
         Level::Error | Level::Critical => say!(error),
     }
+}
+
+/// What handlers logged was not written to the host's own log, for want of somebody who reads it fast enough. Said at the
+/// first, and then when the number of lines has doubled.
+pub(crate) fn handlers_lines_dropped(total: u64) {
+    tracing::warn!(total, "lines of handlers were dropped: stderr is read too slowly");
 }
 
 /// The host listens and is ready.
@@ -246,13 +239,10 @@ mod tests {
 
     use parking_lot::Mutex;
 
-    use hostel_event::id::EventId;
-    use hostel_event::message::Message;
     use hostel_event::name::{HandlerName, Tenant};
     use hostel_event::outcome::LogSource;
     use hostel_event::pattern::Pattern;
     use hostel_event::time::Timestamp;
-    use hostel_event::topic::Topic;
 
     use super::*;
 
@@ -272,16 +262,9 @@ mod tests {
 
     #[test]
     fn no_handler_writes_a_line_in_anothers_name() {
-        let event = Event {
-            id: EventId::new("1").unwrap(),
-            tenant: Tenant::new("acme").unwrap(),
-            topic: Topic::new("a").unwrap(),
-            published_at: Timestamp::default(),
-            expires_at: None,
-            message: Message::default(),
-        };
+        let (event, tenant) = (EventId::new("1").unwrap(), Tenant::new("acme").unwrap());
         let handler = HandlerName::new("liar").unwrap();
-        let subscription = SubscriptionId::new(&event.tenant, &handler, &Pattern::new("a").unwrap());
+        let subscription = SubscriptionId::new(&tenant, &handler, &Pattern::new("a").unwrap());
         let line = LogLine {
             at: Timestamp::default(),
             level: Level::Warn,
@@ -292,7 +275,7 @@ mod tests {
         let page = Page::default();
         let writer = page.clone();
         let lines = fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-        tracing::subscriber::with_default(lines, || handler_line((&event, &subscription, 1), &line));
+        tracing::subscriber::with_default(lines, || handler_logged((&event, &subscription, 1), &line));
         let text = String::from_utf8(page.0.lock().clone()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("WARN handler: tenant=\"acme\" handler=\"liar\""), "{text}");

@@ -28,7 +28,7 @@ impl Stage {
         clock.0.store(FIRST * 3_600_000, Ordering::Relaxed);
         let settings = hostel_log::settings::Settings { reserve: 0, ..hostel_log::settings::Settings::default() };
         let log = folder.map(|folder| Arc::new(Log::open(folder, settings).unwrap()));
-        let watchers = Arc::new(Watchers::new(Arc::<Hand>::clone(&clock), Traces::off()));
+        let watchers = Arc::new(Watchers::new(Arc::<Hand>::clone(&clock), Traces::off(), None));
         let usage = Usage::start(Arc::clone(&watchers), Arc::<Hand>::clone(&clock), log.clone());
         Self { clock, watchers, usage, log }
     }
