@@ -74,16 +74,13 @@ impl Toolchain {
                 }
                 build(cargo())
             }
-            Self::Debian { linker_folder } => {
-                let mut command = debian_cargo_build(linker_folder);
-                let linker = "-C link-arg=--wasm-ld-path=/usr/bin/wasm-ld-19";
-                command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", linker);
-                command
-            }
+            Self::Debian { linker_folder } => debian_cargo_build(linker_folder),
         };
+        let debian = "'-Clink-arg=--wasm-ld-path=/usr/bin/wasm-ld-19', ";
+        let flags = if matches!(self, Self::Active) { "" } else { debian };
         command.args(["--target", BARE]);
         command.args(["--config", &format!("target.{BARE}.linker='{}'", COMPONENT_LINKER.0)]);
-        command.args(["--config", &format!("target.{BARE}.rustflags=['-Clink-arg=--initial-heap=262144']")]);
+        command.args(["--config", &format!("target.{BARE}.rustflags=[{flags}'-Clink-arg=--initial-heap=262144']")]);
         Ok(command)
     }
 }

@@ -75,12 +75,13 @@ const DEBIAN: [&str; 5] = [
 ];
 /// The linker that makes a component of a core module. Debian's Rust comes without it, Rust's own has it.
 const COMPONENT_LINKER: &str = "wasm-component-ld";
-/// How cargo is told to make a component where its target makes core modules. Their memory has room for some allocations
-/// from the start: each growth of it costs more than a small handler does, and room that is not used costs nothing.
-const BARE: [&str; 2] = [
-    "target.wasm32-unknown-unknown.linker='wasm-component-ld'",
-    "target.wasm32-unknown-unknown.rustflags=['-Clink-arg=--initial-heap=262144']",
-];
+/// Where it comes from otherwise.
+const COMPONENT_LINKER_CURE: &str = "cargo install wasm-component-ld";
+/// How cargo is told to make a component where its target makes core modules.
+const BARE_LINKER: &str = "target.wasm32-unknown-unknown.linker='wasm-component-ld'";
+/// Room for some allocations from the start: each growth of the memory costs more than a small handler does, and room that
+/// is not used costs nothing. For the handler alone, so that the author's own flags hold, wherever they stand.
+const BARE_ROOM: &str = "-Clink-arg=--initial-heap=262144";
 
 impl Target {
     /// What the project in a folder asks for.
@@ -99,21 +100,21 @@ impl Target {
             Self::Bare => "wasm32-unknown-unknown",
         }
     }
-
-    /// What cargo is to be told besides its name.
-    const fn settings(self) -> &'static [&'static str] {
-        match self {
-            Self::Wasi => &[],
-            Self::Bare => &BARE,
-        }
-    }
 }
 
 pub(super) async fn build(project: &Project) -> Result<(), Failure> {
     let target = Target::of(&project.folder)?;
     let mut cargo = cargo_build(&project.folder, target).await?;
-    cargo.args(["build", "--release", "--target", target.triple()]);
-    cargo.args(target.settings().iter().flat_map(|setting| ["--config", setting]));
+    // What comes from cargo is read, and so is not for people.
+    let read = ["--message-format", "json-render-diagnostics"];
+    match target {
+        Target::Wasi => cargo.args(["build", "--release", "--target", target.triple()]).args(read),
+        Target::Bare => cargo
+            .args(["rustc", "--lib", "--release", "--target", target.triple()])
+            .args(["--config", BARE_LINKER])
+            .args(read)
+            .args(["--", BARE_ROOM]),
+    };
     output::talk(&format!("$ cargo build --release --target {}", target.triple()));
     let built = artifact(&mut cargo, &project.folder.join(PROJECT)).await?;
     let bytes = fs::read(&built).map_err(|error| Failure::unreadable(&built, &error))?;
@@ -130,13 +131,22 @@ pub(super) async fn check(folder: &Path) -> Result<(), Failure> {
 /// The cargo of a tool chain that has the target.
 async fn cargo_build(folder: &Path, target: Target) -> Result<Command, Failure> {
     let triple = target.triple();
-    if has_target(folder, triple).await {
+    let has_target = has_target(folder, triple).await;
+    // Where Rust has the other target it has this linker as well: it is the target's own.
+    if has_target && target == Target::Wasi {
+        return Ok(tool::command("cargo", folder));
+    }
+    let linker = component_linker(folder).await;
+    if has_target && linker.is_some() {
         return Ok(tool::command("cargo", folder));
     }
     if DEBIAN.iter().all(|path| Path::new(path).is_file())
-        && let Some(linker) = component_linker(folder).await
+        && let Some(linker) = &linker
     {
-        return Ok(debian_cargo(folder, &linker));
+        return Ok(debian_cargo(folder, linker));
+    }
+    if has_target {
+        return Err(tool::missing(&format!("there is no `{COMPONENT_LINKER}`"), COMPONENT_LINKER_CURE));
     }
     if tool::on_path("cargo").is_none() {
         return Err(tool::missing(
@@ -193,7 +203,7 @@ fn debian_cargo(folder: &Path, linker: &Path) -> Command {
 
 /// Runs cargo and returns the component of the package whose manifest is given: only cargo knows where it puts it.
 async fn artifact(cargo: &mut Command, manifest: &Path) -> Result<PathBuf, Failure> {
-    cargo.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
+    cargo.stdout(Stdio::piped());
     let mut child = cargo.spawn().map_err(|error| tool::unstartable(cargo, &error))?;
     let mut found = None;
     if let Some(stdout) = child.stdout.take() {
