@@ -50,8 +50,9 @@ impl All {
     /// Says that a group begins, and measures it.
     fn take(&mut self, what: &str, measure: impl FnOnce() -> Result<Group>) {
         let distance = distance::measure();
-        self.distances.push(distance);
-        progress(self.began.elapsed(), (what, distance));
+        self.distances.extend(distance);
+        let apart = distance.map(|distance| format!("; cores {distance:.0} ns apart")).unwrap_or_default();
+        progress(self.began.elapsed(), &format!("{what}{apart}"));
         let group = measure()
             .unwrap_or_else(|error| Group::default().ended(Err(error.context(format!("cannot measure {what}")))));
         self.group = std::mem::take(&mut self.group).and(group);
@@ -59,9 +60,9 @@ impl All {
 }
 
 #[expect(clippy::print_stderr, reason = "a run takes long, and its output is data")]
-fn progress(since: Duration, (what, distance): (&str, f64)) {
+fn progress(since: Duration, what: &str) {
     let seconds = since.as_secs();
-    eprintln!("{:2}:{:02} measuring {what}; cores {distance:.0} ns apart", seconds / 60, seconds % 60);
+    eprintln!("{:2}:{:02} measuring {what}", seconds / 60, seconds % 60);
 }
 
 /// Draws what makes a curve into files of this folder. What was not measured is not drawn.

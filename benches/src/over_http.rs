@@ -44,9 +44,11 @@ pub(crate) fn measure_others(
     let start = |config, reuse| Servers::start_with(program, component, (config, reuse));
     let mut hosts =
         vec![(fresh, start(MEMORY, None)?), (warm, start(MEMORY, Some(REUSE))?), (durable, start("", None)?)];
-    match languages::bare(guests, skipped) {
-        Some(component) => hosts.push((small, Servers::start(program, &component)?)),
-        None => rows.retain(|row| row.subject != small),
+    if scale.wants(&small) {
+        match languages::bare(guests, skipped) {
+            Some(component) => hosts.push((small, Servers::start(program, &component)?)),
+            None => rows.retain(|row| row.subject != small),
+        }
     }
     let mut contenders = Vec::new();
     for (at, (name, servers)) in hosts.iter().enumerate() {
